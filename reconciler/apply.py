@@ -1,0 +1,228 @@
+"""The executor: runs a plan's commands in order, names what fails, and believes only the next read."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from reconciler.errors import CommandError, ReconcileError
+from reconciler.plan import Plan, steps
+from reconciler.providers.command import Command
+from reconciler.providers.runner import CommandRunner, Result
+from reconciler.providers.slurm import jobs, write
+from reconciler.state.diff import Action, Change, values_of
+from reconciler.state.kinds import KINDS
+from reconciler.state.model import Address, State, json_value
+
+# what sacctmgr says when there was nothing left to do; the read afterwards tells whether that is true
+_NOTHING = ("nothing new added", "nothing modified", "nothing deleted")
+# no use in trying the next command: whoever answers for all of them is gone
+_OUTAGE = (
+    "connection refused",
+    "failed to open persistent connection",
+    "unable to connect to database",
+    "munge",
+    "access/permission denied",
+)
+
+
+class Event(StrEnum):
+    """What happens during an apply, in the words of Terraform's event stream."""
+
+    START = "apply_start"
+    PROGRESS = "apply_progress"
+    COMPLETE = "apply_complete"
+    ERRORED = "apply_errored"
+
+
+Listener = Callable[[Event, Change, float, str], None]
+
+
+@dataclass
+class Outcome:
+    """What an apply did. ``failures``: why, by address; ``done``: seconds by address."""
+
+    done: dict[Address, float] = field(default_factory=dict)
+    failures: dict[Address, str] = field(default_factory=dict)
+    applied: list[Change] = field(default_factory=list)
+
+    def count(self, action: Action) -> int:
+        """Changes of this action that the read afterwards confirmed."""
+        return sum(c.action is action for c in self.applied)
+
+
+class Executor:
+    """Applies plans to one SLURM cluster."""
+
+    def __init__(self, runner: CommandRunner, read: Callable[[], State], listener: Listener | None = None) -> None:
+        self.runner = runner
+        self.read = read
+        self.listener = listener or (lambda event, change, seconds, text: None)
+        self._started: dict[Address, float] = {}
+        self._outage = ""
+
+    def apply(self, plan: Plan, actual: State) -> Outcome:
+        """Run the plan, read again, and report per object. ``actual`` is the state it was made from."""
+        outcome = Outcome()
+        by_address = {c.address: c for c in plan.changes}
+        cancelled = False
+        for group in self._groups(plan, actual):
+            if isinstance(group, Command):
+                self._run_all([group], by_address, outcome)
+                continue
+            ready = [c for c in group if not self._skip(c, by_address, outcome)]
+            deleting = [c for c in ready if c.action is Action.DELETE]
+            if deleting and plan.cancels_jobs and not cancelled:
+                cancelled = True
+                self._cancel_jobs([c for c in plan.changes if c.action is Action.DELETE], outcome)
+                ready = [c for c in ready if c.address not in outcome.failures]
+            self._run_all(write.commands(ready, plan.cluster), by_address, outcome)
+        self._verify(plan.changes, outcome)
+        return outcome
+
+    def _groups(self, plan: Plan, actual: State) -> Iterable[Command | list[Change]]:
+        """Steps, where many creations at once become a single ``load``."""
+        loads = [c for c in plan.changes if write.loadable(c)]
+        if len(loads) < write.LOAD_FROM or self.runner.settings.emulator:
+            return steps(plan.changes, actual)
+        created = [c for c in plan.changes if c.address.kind == "slurm.qos"]
+        rest = [c for c in plan.changes if not write.loadable(c) and c.address.kind != "slurm.qos"]
+        load = write.load_command(loads, actual, plan.cluster)
+        return [*steps(created, actual), load, *steps(rest, actual)]
+
+    def _skip(self, change: Change, by_address: Mapping[Address, Change], outcome: Outcome) -> bool:
+        """Leave out what depends on something that failed, by name."""
+        needs = (
+            KINDS[change.address.kind].depends(change.address.key, change.after or {})
+            if change.action is not Action.DELETE
+            else ()
+        )
+        failed = next((n for n in needs if n in outcome.failures and n in by_address), None)
+        if failed is not None:
+            self._fail(change, f"not tried: it depends on {failed}", outcome)
+        return failed is not None
+
+    # ------------------------------------------------------------------ commands
+
+    def _run_all(self, commands: Sequence[Command], by_address: Mapping[Address, Change], outcome: Outcome) -> None:
+        parallel = [c for c in commands if c.parallel]
+        width = 1 if self.runner.settings.emulator else self.runner.settings.parallel
+        for command in commands:
+            if not command.parallel:
+                self._run(command, by_address, outcome)
+        if len(parallel) > 1 and width > 1:
+            with ThreadPoolExecutor(max_workers=width) as pool:
+                list(pool.map(lambda c: self._run(c, by_address, outcome), parallel))
+        else:
+            for command in parallel:
+                self._run(command, by_address, outcome)
+
+    def _run(self, command: Command, by_address: Mapping[Address, Change], outcome: Outcome) -> None:
+        if self._outage:
+            for address in command.addresses:
+                self._fail(by_address[address], f"not tried after an outage: {self._outage}", outcome)
+            return
+        began = time.monotonic()
+        for address in command.addresses:
+            if address not in self._started:
+                self._started[address] = began
+                self.listener(Event.START, by_address[address], 0.0, "")
+        problem = self._try(command)
+        if problem and command.alternative and not self._outage:
+            # one by one, so that each failure has a name
+            for single in command.alternative:
+                self._run(single, by_address, outcome)
+            return
+        for address in command.addresses:
+            if problem:
+                self._fail(by_address[address], problem, outcome)
+            else:
+                outcome.done[address] = self._seconds(by_address[address])
+                self.listener(Event.PROGRESS, by_address[address], outcome.done[address], "")
+
+    def _try(self, command: Command) -> str:
+        """Run a command; what went wrong, or nothing."""
+        try:
+            result = self.runner.run(command.program, *command.arguments, stdin=command.stdin)
+        except CommandError as error:
+            self._outage = error.message
+            return str(error)
+        problem = _problem(result)
+        if any(sign in problem.lower() for sign in _OUTAGE):
+            self._outage = problem
+        return problem
+
+    def _fail(self, change: Change, text: str, outcome: Outcome) -> None:
+        outcome.failures[change.address] = text
+        outcome.done.pop(change.address, None)
+        self.listener(Event.ERRORED, change, self._seconds(change), text)
+
+    def _seconds(self, change: Change) -> float:
+        return time.monotonic() - self._started.get(change.address, time.monotonic())
+
+    def _cancel_jobs(self, deletions: Sequence[Change], outcome: Outcome) -> None:
+        """Jobs of users who lose an association are cancelled first, and waited for."""
+        pairs = {c.address.key: c for c in deletions if c.address.kind == "slurm.association"}
+        if not pairs:
+            return
+        try:
+            busy = [pair for pair in jobs.active_jobs(self.runner) if pair in pairs]
+            if busy:
+                jobs.cancel(self.runner, busy)
+        except ReconcileError as error:
+            for change in deletions:
+                self._fail(change, f"its jobs could not be cancelled: {error.message}", outcome)
+
+    # ------------------------------------------------------------------ the proof
+
+    def _verify(self, changes: Sequence[Change], outcome: Outcome) -> None:
+        """Success is what the next read shows, whatever the exit codes were."""
+        try:
+            actual = self.read()
+        except ReconcileError as error:
+            for change in changes:
+                if change.address not in outcome.failures:
+                    self._fail(
+                        change,
+                        f"not confirmed, the cluster could not be read again: {error.message}",
+                        outcome,
+                    )
+            return
+        for change in changes:
+            wrong = mismatch(change, actual)
+            if not wrong:
+                # an error text about something that is as it should be is no error
+                outcome.failures.pop(change.address, None)
+                outcome.applied.append(change)
+                self.listener(Event.COMPLETE, change, outcome.done.get(change.address, 0.0), "")
+            elif change.address not in outcome.failures:
+                self._fail(change, wrong, outcome)
+
+
+def _problem(result: Result) -> str:
+    if result.code == 0:
+        return ""
+    said = result.said
+    if any(n in said.lower() for n in _NOTHING) and "error" not in said.lower():
+        return ""
+    return f"{result.command if len(result.command) < 300 else result.command[:300] + '…'}: exit code {result.code}: {said}"
+
+
+def mismatch(change: Change, actual: State) -> str:
+    """How the cluster still differs from what a change should have made, or nothing."""
+    present = actual.get(change.address)
+    if change.action is Action.DELETE:
+        return "still there after its removal" if present is not None else ""
+    if present is None:
+        return "not there after its creation" if change.action is Action.CREATE else "vanished meanwhile"
+    values = values_of(present)
+    after = change.after or {}
+    wrong = [
+        f"{name} is {json_value(values.get(name))!r} instead of {json_value(after[name])!r}"
+        for name in change.changed()
+        if values.get(name) != after[name]
+    ]
+    return f"still differs after the change: {'; '.join(wrong)}" if wrong else ""

@@ -1,0 +1,75 @@
+"""``reconcile diagnose ACCOUNT``: expected against actual, with the commands between."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from reconciler.cli import options
+from reconciler.cycle import Cluster
+from reconciler.diagnose import Report
+from reconciler.diagnose import diagnose as explain
+from reconciler.errors import ReconcileError
+from reconciler.render import diagnosis
+
+OK, ERROR, MISMATCH, NO_SUCH_ACCOUNT = 0, 1, 2, 3
+
+
+def diagnose(
+    account: Annotated[str, typer.Argument(help="Name of the SLURM account.")],
+    config_path: options.ConfigOption = None,
+    offering: options.OfferingOption = "",
+    json_output: options.JsonOption = False,
+    verbose: options.VerboseOption = False,
+    no_color: options.NoColorOption = False,
+) -> None:
+    """Compare one account with what Waldur says, and print the sacctmgr commands that mend it.
+
+    It is the plan restricted to one account, its parents and its members. Changes nothing.
+
+    Exit codes: 0 ok, 1 error, 2 mismatch, 3 no such account.
+    """
+    config = options.configuration(config_path)
+    reports: list[tuple[Cluster, Report]] = []
+    problems: list[str] = []
+    for cluster in options.chosen(config, offering):
+        try:
+            with options.progress(verbose=False) as progress:
+                planned = cluster.plan(progress=progress)
+                report = explain(planned, account)
+                if report is None:
+                    continue
+                if report.offering is not None:
+                    report.policy = cluster.portals[report.offering.name].policy()
+                reports.append((cluster, report))
+        except ReconcileError as error:
+            problems.append(f"cluster {cluster.label}: {error}")
+    for problem in problems:
+        options.errors().print(f"Error: {problem}", style="red")
+    # a managed account wins over one that merely has the name on another cluster
+    reports.sort(key=lambda pair: pair[1].resource is None)
+    if not reports:
+        if problems:
+            raise typer.Exit(ERROR)
+        raise _missing(account)
+    cluster, report = reports[0]
+    argv = cluster.runner.argv
+    if json_output:
+        typer.echo(diagnosis.as_json(report, argv))
+    else:
+        options.output(no_color=no_color).print(diagnosis.as_text(report, argv, verbose=verbose), end="")
+    raise typer.Exit(OK if report.status in ("ok", "unmanaged") else MISMATCH)
+
+
+class NoSuchAccountError(ReconcileError):
+    """Neither side knows the name."""
+
+    exit_code = NO_SUCH_ACCOUNT
+
+
+def _missing(account: str) -> NoSuchAccountError:
+    return NoSuchAccountError(
+        f"account {account!r}: neither the cluster nor Waldur knows it",
+        "Names: sacctmgr show assoc format=account; resources: `reconcile plan` lists what is refused or waiting.",
+    )

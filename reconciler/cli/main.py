@@ -1,0 +1,88 @@
+"""The ``reconcile`` program: commands, and the one place where errors become messages and exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from reconciler import __version__
+from reconciler.cli import config, options
+from reconciler.cli.apply import apply
+from reconciler.cli.diagnose import diagnose
+from reconciler.cli.plan import plan
+from reconciler.errors import ReconcileError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Make an HPC cluster what Waldur says it should be: plan, apply, diagnose.",
+)
+app.command()(plan)
+app.command()(apply)
+app.command()(diagnose)
+app.add_typer(config.app, name="config")
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"reconcile {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Make an HPC cluster what Waldur says it should be: plan, apply, diagnose."""
+
+
+def run(arguments: list[str] | None = None) -> None:
+    """Run the program; always ends in ``SystemExit``, never in a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        # names of foreign encodings are shown escaped instead of ending the program
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    sys.exit(_run(arguments))
+
+
+def _run(arguments: list[str] | None) -> int:
+    command: Any = typer.main.get_command(app)
+    try:
+        return int(command.main(args=arguments, prog_name="reconcile", standalone_mode=False) or 0)
+    except ReconcileError as error:
+        hint = f"\n  {error.hint}" if error.hint else ""
+        options.errors().print(f"Error: {error.message}{hint}", style="red")
+        return getattr(error, "exit_code", 1)
+    except (KeyboardInterrupt, EOFError):
+        options.errors().print("Interrupted.")
+        return 130
+    except BrokenPipeError:
+        # the reader of our output went away, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:  # noqa: BLE001  # the last line of defence against a traceback at 3 a.m.
+        return _unexpected(error)
+
+
+def _unexpected(error: Exception) -> int:
+    show = getattr(error, "show", None)
+    if callable(show):  # a usage error; 2 would read as "changes" with --detailed-exitcode
+        show()
+        return 1
+    if type(error).__name__ == "Abort":
+        options.errors().print("Interrupted.")
+        return 130
+    if os.environ.get("RECONCILE_DEBUG"):
+        raise error
+    options.errors().print(
+        f"Error: internal error: {type(error).__name__}: {error}\n  This is a defect of reconcile; nothing more was "
+        "done. Run again with RECONCILE_DEBUG=1 for details and report it.",
+        style="red",
+    )
+    return 1

@@ -1,0 +1,105 @@
+"""Options that commands share, and what they turn into."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from reconciler.config import Config, default_path, load
+from reconciler.cycle import Cluster, Progress, clusters
+from reconciler.errors import ReconcileError
+from reconciler.guard import ALLOWABLE
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        "-c",
+        "--config-file",
+        help="Configuration file. Default: $WALDUR_SITE_AGENT_CONFIG, /etc/waldur/waldur-site-agent-config.yaml, "
+        "then the same name here.",
+        show_default=False,
+    ),
+]
+OfferingOption = Annotated[
+    str,
+    typer.Option("--offering", "--offering-uuid", help="Only this offering (name or uuid).", show_default=False),
+]
+TargetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--target",
+        help="Only these addresses and what they depend on; repeatable, with * and ? (like 'slurm.account[hpc_*]').",
+        show_default=False,
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+NoColorOption = Annotated[bool, typer.Option("--no-color", help="No colour (also: NO_COLOR, and any pipe).")]
+VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Say what is being read, and why.")]
+AllowOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow",
+        metavar="GUARD",
+        help=f"Lift a guard for this run; repeatable. One of: {', '.join(ALLOWABLE)}.",
+        show_default=False,
+    ),
+]
+
+
+def allowed_guards(names: list[str] | None) -> frozenset[str]:
+    """Checked names of ``--allow``."""
+    for name in names or ():
+        if name not in ALLOWABLE:
+            raise ReconcileError(f"--allow {name}: no such guard", f"Guards: {', '.join(ALLOWABLE)}")
+    return frozenset(names or ())
+
+
+def output(*, no_color: bool = False) -> Console:
+    """Standard output: colour on a terminal only, nothing wrapped, no markup in what others wrote."""
+    return Console(no_color=True if no_color else None, soft_wrap=True, highlight=False, markup=False, emoji=False)
+
+
+def errors() -> Console:
+    """Standard error."""
+    return Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
+
+
+def configuration(path: Path | None) -> Config:
+    """The configuration; its warnings go to standard error."""
+    config = load(path or default_path())
+    console = errors()
+    for warning in config.warnings:
+        console.print(f"Warning: {warning}", style="yellow")
+    return config
+
+
+def chosen(config: Config, offering: str) -> list[Cluster]:
+    """The clusters to work on."""
+    plain = offering.replace("-", "").lower()
+    known = {o.waldur_offering_uuid: o.name for o in config.offerings if o.waldur_offering_uuid}
+    return clusters(config, known.get(plain, offering))
+
+
+@contextmanager
+def progress(*, verbose: bool) -> Iterator[Progress]:
+    """A spinner with the current step on a terminal; lines on standard error with ``--verbose``."""
+    console = errors()
+    if console.is_terminal and not verbose:
+        with console.status("") as status:
+            yield status.update
+    elif verbose:
+        yield console.print
+    else:
+        yield lambda text: None
+
+
+def interactive() -> bool:
+    """Whether somebody can answer a question."""
+    return sys.stdin.isatty()

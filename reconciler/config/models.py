@@ -1,0 +1,410 @@
+"""Models of the configuration file. Field names and meanings are waldur-site-agent's where they are its.
+
+Keys that the agents know and this program does not use yet are listed in ``UNUSED``, so that they are told
+apart from misspelt ones.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+from uuid import UUID
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
+
+BACKENDS = ("slurm", "moab", "cscs-dwdi", "cscs-dwdi-compute", "cscs-dwdi-storage", "cscs-dwdi-inference")
+#: backends of the agents that are known by name and not served by this version
+UNSERVED_BACKENDS = tuple(b for b in BACKENDS if b != "slurm")
+FILE_SCHEME = "file:"
+
+
+def _as_decimal(value: object) -> object:
+    # str() first, so that 0.1 means a tenth and not the nearest binary fraction
+    return Decimal(str(value)) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+ExactNumber = Annotated[Decimal, BeforeValidator(_as_decimal)]
+Factor = Annotated[ExactNumber, Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """A part of the file. Unknown keys are judged by the loader, which knows their lines."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True)
+    UNUSED: ClassVar[frozenset[str]] = frozenset()
+
+
+class TargetComponent(Section):
+    """One TRES that a Waldur component is turned into."""
+
+    factor: Factor = Decimal(1)
+
+
+class Component(Section):
+    """A component of an offering, as the site accounts it."""
+
+    UNUSED: ClassVar[frozenset[str]] = frozenset(
+        [
+            "unit_factor_reporting",
+            "description",
+            "min_value",
+            "max_value",
+            "max_available_limit",
+            "default_limit",
+            "limit_period",
+            "article_code",
+            "is_boolean",
+            "is_prepaid",
+            "min_prepaid_duration",
+            "max_prepaid_duration",
+            "prepaid_duration_step",
+            "min_renewal_duration",
+            "max_renewal_duration",
+            "renewal_duration_step",
+        ]
+    )
+    measured_unit: str = Field(validation_alias=AliasChoices("measured_unit", "unit"))
+    label: str = ""
+    accounting_type: Literal["limit", "usage", "one"] = "usage"
+    unit_factor: Factor = Decimal(1)
+    limit: Annotated[ExactNumber, Field(ge=0)] | None = None
+    target_components: dict[str, TargetComponent] = Field(default_factory=dict)
+
+
+def _umask(value: object) -> object:
+    text = f"{value:04o}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    if not text or not set(text) <= set("01234567") or int(text, 8) > 0o777:
+        raise ValueError('must be an octal umask from 0000 to 0777, quoted, for example "0077"')
+    return text
+
+
+Umask = Annotated[str, BeforeValidator(_umask)]
+
+
+class SlurmSettings(Section):
+    """``backend_settings`` of a SLURM offering."""
+
+    UNUSED: ClassVar[frozenset[str]] = frozenset(
+        [
+            "periodic_limits",
+            "default_partition",
+            "enforce_offering_partitions",
+            "qos_management",
+            "qos_enforcement_enabled",
+            "enforce_offering_qos",
+            "soft_delete",
+            "check_backend_id_uniqueness",
+            "check_all_offerings",
+            "backend_id_max_retries",
+            "homedir_base_path",
+            "homedir_quota",
+            "project_directory",
+            "ldap",
+            "execution_mode",
+            "rest_api",
+            "cpu_unit_factor",
+            "mem_unit_factor",
+            "gpu_unit_factor",
+            "enable_user_homedir_account_creation",
+            "homedir_umask",
+            "default_homedir_umask",
+            "cscs_dwdi_api_url",
+            "cscs_dwdi_client_id",
+            "cscs_dwdi_client_secret",
+            "cscs_dwdi_oidc_token_url",
+            "cscs_dwdi_oidc_scope",
+            "cscs_dwdi_cluster",
+            "storage_filesystem",
+            "storage_data_type",
+            "storage_tenant",
+            "storage_path_mapping",
+            "socks_proxy",
+        ]
+    )
+    default_account: str = "root"
+    customer_prefix: str | None = None
+    project_prefix: str | None = None
+    allocation_prefix: str | None = None
+    account_prefix: str | None = None
+    root_account: str | None = None
+    parent_account: str | None = None
+    default_account_policy: Literal["individual", "common", "none"] = "individual"
+    qos_default: str = "normal"
+    qos_downscaled: str | None = None
+    qos_paused: str | None = None
+    cluster_name: str | None = None
+    slurm_bin_path: str | None = None
+    enable_user_homedir_account_creation: bool = True
+    homedir_umask: Umask | None = None
+    default_homedir_umask: Umask | None = None
+
+    @property
+    def hierarchy_root(self) -> str:
+        """The account below which customers (or, in flat mode, projects) hang."""
+        return self.parent_account or self.root_account or self.default_account or "root"
+
+    @property
+    def prefixes(self) -> tuple[str, str, str]:
+        """Prefixes of customer, project and allocation accounts."""
+        base = self.account_prefix or ""
+        return (
+            base if self.customer_prefix is None else self.customer_prefix,
+            base if self.project_prefix is None else self.project_prefix,
+            base if self.allocation_prefix is None else self.allocation_prefix,
+        )
+
+
+class Offering(Section):
+    """One Waldur offering and the cluster behind it."""
+
+    UNUSED: ClassVar[frozenset[str]] = frozenset(
+        [
+            "username_management_backend",
+            "mqtt_enabled",
+            "stomp_enabled",
+            "websocket_use_tls",
+            "stomp_membership_sync_enabled",
+            "stomp_ws_host",
+            "stomp_ws_port",
+            "stomp_ws_path",
+            "oidc_token_url",
+            "oidc_client_id",
+            "oidc_client_secret",
+            "resource_import_enabled",
+            "username_reconciliation_enabled",
+            "omit_anomalous_usage_components",
+        ]
+    )
+    name: str = Field(min_length=1)
+    waldur_api_url: str = Field(min_length=1)
+    waldur_api_token: SecretStr = SecretStr("")
+    waldur_offering_uuid: str = ""
+    backend_type: str = ""
+    order_processing_backend: str | None = None
+    membership_sync_backend: str | None = None
+    reporting_backend: str | None = None
+    backend_settings: SlurmSettings = Field(default_factory=SlurmSettings)
+    backend_components: dict[str, Component] = Field(default_factory=dict)
+    verify_ssl: bool = True
+
+    @field_validator("backend_type", "order_processing_backend", "membership_sync_backend", "reporting_backend")
+    @classmethod
+    def _known_backend(cls, value: str | None) -> str | None:
+        if value and value.lower() not in BACKENDS:
+            raise ValueError(f"unknown backend {value!r}; allowed: {', '.join(BACKENDS)}, or empty (off)")
+        return value.lower() if value else value
+
+    @field_validator("waldur_api_url")
+    @classmethod
+    def _url(cls, value: str) -> str:
+        if not value.startswith(("http://", "https://", FILE_SCHEME)):
+            raise ValueError("must start with http:// or https:// (or file:, for a desired state in a file)")
+        return value
+
+    @field_validator("waldur_offering_uuid")
+    @classmethod
+    def _uuid(cls, value: str) -> str:
+        if not value:
+            return value
+        try:
+            return UUID(value).hex
+        except ValueError:
+            raise ValueError(f"{value!r} is no UUID") from None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Offering:
+        missing = []
+        if not self.from_file:
+            if not self.waldur_api_token.get_secret_value():
+                missing.append("waldur_api_token (or waldur_api_token_file) is empty")
+            if not self.waldur_offering_uuid:
+                missing.append("waldur_offering_uuid is missing")
+        if self.uses_slurm:
+            s = self.backend_settings
+            needed = {"allocation_prefix": s.allocation_prefix, "project_prefix": s.project_prefix}
+            if not s.parent_account:
+                needed["customer_prefix"] = s.customer_prefix
+            if s.account_prefix is None:
+                missing += [f"backend_settings.{k} is missing" for k, v in needed.items() if v is None]
+        if not self.backend_type and self.order_backend == "" and self.membership_backend == "":
+            missing.append("backend_type (or order_processing_backend, membership_sync_backend) is missing")
+        if missing:
+            raise ValueError("; ".join(missing))
+        return self
+
+    @property
+    def from_file(self) -> bool:
+        """The desired state comes from a YAML file instead of a portal."""
+        return self.waldur_api_url.startswith(FILE_SCHEME)
+
+    @property
+    def api_url(self) -> str:
+        """The API root with exactly one ``/api/``, however the file spells it."""
+        url = self.waldur_api_url.rstrip("/")
+        return f"{url.removesuffix('/api')}/api/"
+
+    @property
+    def order_backend(self) -> str:
+        """Who owns accounts and their settings."""
+        return self._backend(self.order_processing_backend)
+
+    @property
+    def membership_backend(self) -> str:
+        """Who owns members."""
+        return self._backend(self.membership_sync_backend)
+
+    def _backend(self, chosen: str | None) -> str:
+        # files older than the three keys name one backend for everything; newer ones leave out what is off
+        keys = (self.order_processing_backend, self.membership_sync_backend, self.reporting_backend)
+        if all(key is None for key in keys):
+            return self.backend_type
+        return chosen or ""
+
+    @property
+    def uses_slurm(self) -> bool:
+        """Whether accounts or members of this offering live on a SLURM cluster."""
+        return "slurm" in (self.order_backend, self.membership_backend)
+
+
+class FairshareFrom(Section):
+    """Fairshare read from a key of the Waldur resource, times a factor."""
+
+    attribute: str | None = None
+    option: str | None = None
+    limit: str | None = None
+    factor: Factor = Decimal(1)
+
+    @model_validator(mode="after")
+    def _one(self) -> FairshareFrom:
+        if sum(v is not None for v in (self.attribute, self.option, self.limit)) != 1:
+            raise ValueError("give exactly one of attribute, option, limit")
+        return self
+
+
+class Guards(Section):
+    """What a plan may never do unasked. Each refusal names its key here and its flag of ``apply``."""
+
+    allow_empty_portal: bool = False
+    min_resources_share: Share = 0.7
+    max_deletions: Annotated[int, Field(ge=0)] = 5
+    max_deletions_share: Share = 0.1
+    max_updates_share: Share = 0.3
+    updates_above: Annotated[int, Field(ge=0)] = 20
+    protected: tuple[str, ...] = ("root",)
+    delete_with_jobs: bool = False
+    delete_with_children: bool = False
+    delete_with_usage: bool = False
+
+
+class Runner(Section):
+    """How commands reach the cluster: locally, in a container, over ssh, with sudo."""
+
+    container: str | None = None
+    ssh_host: str | None = None
+    sudo: bool = False
+    timeout: Annotated[int, Field(gt=0)] = 120
+    parallel: Annotated[int, Field(ge=1, le=32)] = 8
+    slurm_bin_path: str | None = None
+    emulator: bool = False
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Runner:
+        if self.container and self.ssh_host:
+            raise ValueError("give container or ssh_host, not both")
+        for name in ("container", "ssh_host"):
+            value = getattr(self, name)
+            if value and (value.startswith("-") or any(c.isspace() for c in value)):
+                raise ValueError(f"{name} {value!r} would be read as an option or as two words")
+        return self
+
+
+class QosPolicy(Section):
+    """A QoS that reconcile makes and keeps."""
+
+    flags: tuple[str, ...] = ()
+
+
+def _state_dir() -> Path:
+    if os.geteuid() == 0:
+        return Path("/var/lib/reconcile")
+    base = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return Path(base).expanduser() / "reconcile"
+
+
+class ReconcileBlock(Section):
+    """The top-level ``reconcile:`` block: everything that is ours."""
+
+    state_dir: Path = Field(default_factory=_state_dir)
+    prune: bool = False
+    require_unix_user: bool = False
+    on_member_removal: Literal["cancel_jobs", "drain"] = "cancel_jobs"
+    extra_qos: Literal["keep", "remove"] = "keep"
+    fairshare: Annotated[int, Field(ge=1)] | Literal["parent"] | FairshareFrom | None = None
+    qos: dict[str, QosPolicy] = Field(default_factory=dict)
+    guards: Guards = Field(default_factory=Guards)
+    runner: Runner = Field(default_factory=Runner)
+    clusters: dict[str, Runner] = Field(default_factory=dict)
+    http_timeout: Annotated[int, Field(gt=0)] = 60
+    http_retries: Annotated[int, Field(ge=0, le=10)] = 4
+
+
+class Config(Section):
+    """The whole file."""
+
+    UNUSED: ClassVar[frozenset[str]] = frozenset(
+        [
+            "sentry_dsn",
+            "elastic_apm_server_url",
+            "global_proxy",
+            "log_level",
+            "reporting_periods",
+            "expose_backend_error_details",
+            "log_shipping",
+            "event_processing",
+            "observable_object_types",
+        ]
+    )
+    timezone: str = "UTC"
+    offerings: tuple[Offering, ...] = Field(min_length=1)
+    reconcile: ReconcileBlock = Field(default_factory=ReconcileBlock)
+    _path: Path = PrivateAttr(default=Path())
+    _warnings: tuple[str, ...] = PrivateAttr(default=())
+
+    @field_validator("timezone")
+    @classmethod
+    def _zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError(f"unknown time zone {value!r}; use a name like Europe/Tallinn or UTC") from None
+        return value
+
+    @property
+    def path(self) -> Path:
+        """The file this was read from."""
+        return self._path
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the file says that is accepted and should be known."""
+        return self._warnings
+
+    @property
+    def digest(self) -> str:
+        """Identifies the settings a plan was made with. Secrets are masked before hashing."""
+        return "sha256:" + hashlib.sha256(self.model_dump_json().encode()).hexdigest()

@@ -1,0 +1,257 @@
+"""Reading the YAML file: lines for every key, ``${ENV}``, ``*_file`` secrets, all errors at once."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import AliasChoices, ValidationError
+from pydantic_core import ErrorDetails
+
+from reconciler.config.models import Config, Section
+from reconciler.errors import ConfigError
+
+DEFAULT_NAME = "waldur-site-agent-config.yaml"
+SYSTEM_DIRECTORY = Path("/etc/waldur")
+ENVIRONMENT_PATH = "WALDUR_SITE_AGENT_CONFIG"
+SECRETS = frozenset({"waldur_api_token", "oidc_client_secret", "cscs_dwdi_client_secret", "sentry_dsn"})
+
+KeyPath = tuple[str | int, ...]
+_ENV = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+def default_path() -> Path:
+    """Where the configuration is without ``--config``: environment, system directory, here."""
+    if named := os.environ.get(ENVIRONMENT_PATH):
+        return Path(named)
+    system = SYSTEM_DIRECTORY / DEFAULT_NAME
+    return system if system.exists() else Path(DEFAULT_NAME)
+
+
+def load(path: Path) -> Config:
+    """Read and check a configuration file. Raises :class:`ConfigError` that lists every problem."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{path}: no such configuration file",
+            f"Name one with --config, or put it at {SYSTEM_DIRECTORY / DEFAULT_NAME}.",
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from None
+    return _Reader(path, text).config()
+
+
+class _Reader:
+    """One pass over one file; collects problems by line."""
+
+    def __init__(self, path: Path, text: str) -> None:
+        self.path = path
+        self.lines: dict[KeyPath, int] = {}
+        self.problems: list[tuple[int, str]] = []
+        self.warnings: list[str] = []
+        self.data = self._parse(text)
+
+    def _parse(self, text: str) -> dict[str, Any]:
+        loader = yaml.SafeLoader(text)
+        try:
+            node = loader.get_single_node()
+            self._duplicates(node)
+            data = loader.construct_document(node) if node else None
+        except yaml.MarkedYAMLError as error:
+            line = error.problem_mark.line + 1 if error.problem_mark else 0
+            raise ConfigError(f"{self.path}:{line}: not valid YAML: {error.problem}") from None
+        except yaml.YAMLError as error:
+            raise ConfigError(f"{self.path}: not valid YAML: {error}") from None
+        finally:
+            loader.dispose()
+        if not isinstance(data, dict):
+            raise ConfigError(f"{self.path}:1: expected a mapping with the key 'offerings'")
+        self._index(node, ())
+        return data
+
+    def _duplicates(self, node: yaml.Node | None) -> None:
+        """YAML takes the last of two equal keys without a word."""
+        if isinstance(node, yaml.MappingNode):
+            seen: dict[str, int] = {}
+            for key, value in node.value:
+                name = str(key.value)
+                if name in seen and name != "<<":
+                    line = key.start_mark.line + 1
+                    self.problems.append((line, f"{name}: given twice (first on line {seen[name]})"))
+                seen.setdefault(name, key.start_mark.line + 1)
+                self._duplicates(value)
+        elif isinstance(node, yaml.SequenceNode):
+            for value in node.value:
+                self._duplicates(value)
+
+    def _index(self, node: yaml.Node | None, path: KeyPath) -> None:
+        if node is None:
+            return
+        self.lines.setdefault(path, node.start_mark.line + 1)
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                inner = (*path, str(key.value))
+                self.lines[inner] = key.start_mark.line + 1
+                self._index(value, inner)
+        elif isinstance(node, yaml.SequenceNode):
+            for number, value in enumerate(node.value):
+                self._index(value, (*path, number))
+
+    def line(self, path: KeyPath) -> int:
+        """The line of a key, or of the nearest enclosing one that the file has."""
+        while path and path not in self.lines:
+            path = path[:-1]
+        return self.lines.get(path, 1)
+
+    def problem(self, path: KeyPath, text: str) -> None:
+        """Note a problem at a key."""
+        name = ".".join(str(p) for p in path)
+        self.problems.append((self.line(path), f"{name}: {text}" if name else text))
+
+    def config(self) -> Config:
+        """The checked configuration, or one error with everything that is wrong."""
+        data = self._expand(self.data, ())
+        unused = sorted(set(self._keys(data, Config, ())))
+        try:
+            config = Config.model_validate(data)
+        except ValidationError as error:
+            for detail in error.errors():
+                self._pydantic(detail)
+        if self.problems:
+            count = len(self.problems)
+            found = "\n".join(f"{self.path}:{line}: {text}" for line, text in sorted(self.problems))
+            raise ConfigError(f"{found}\n{count} problem{'s' * (count > 1)} in the configuration.")
+        self._consistent(config)
+        if unused:
+            self.warnings.append(f"not used by this version, ignored: {', '.join(unused)}")
+        config._path = self.path  # private attributes are how pydantic carries non-fields
+        config._warnings = tuple(self.warnings)
+        return config
+
+    def _pydantic(self, detail: ErrorDetails) -> None:
+        path = tuple(p for p in detail["loc"] if not (isinstance(p, str) and p.startswith(("function-", "constr"))))
+        text = detail["msg"].removeprefix("Value error, ")
+        found = detail["input"]
+        secret = any(str(p) in SECRETS for p in path)
+        if detail["type"] == "missing":
+            text = "missing, and required"
+        elif not isinstance(found, dict | list | Section) and detail["type"] != "value_error" and not secret:
+            text = f"{text} (found {found!r})"
+        self.problem(path, text)
+
+    def _expand(self, value: Any, path: KeyPath) -> Any:
+        """Fill in ``${ENV}`` references and the contents of ``*_file`` secrets."""
+        if isinstance(value, str):
+            return _ENV.sub(lambda m: self._environment(m[1], path), value)
+        if isinstance(value, list):
+            return [self._expand(v, (*path, i)) for i, v in enumerate(value)]
+        if not isinstance(value, dict):
+            return value
+        result: dict[Any, Any] = {}
+        for key, inner in value.items():
+            here = (*path, str(key))
+            expanded = self._expand(inner, here)
+            base = str(key).removesuffix("_file")
+            if base != key and base in SECRETS:
+                if value.get(base):
+                    self.problem(here, f"give {base} or {key}, not both")
+                result[base] = self._secret(expanded, here)
+            elif key not in result:
+                result[key] = expanded
+        return result
+
+    def _environment(self, name: str, path: KeyPath) -> str:
+        if name not in os.environ:
+            self.problem(path, f"environment variable {name} is not set")
+        return os.environ.get(name, "")
+
+    def _secret(self, name: Any, path: KeyPath) -> str:
+        try:
+            return Path(str(name)).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            self.problem(path, f"cannot be read: {error}")
+            return "unreadable"
+
+    def _keys(self, data: Any, model: type[Section], path: KeyPath) -> Iterator[str]:
+        """Yield known but unused keys; unknown ones become problems or warnings."""
+        if not isinstance(data, dict):
+            return
+        known: dict[str, Any] = {}
+        for name, info in model.model_fields.items():
+            known[name] = info.annotation
+            if isinstance(info.validation_alias, AliasChoices):
+                known |= {str(c): info.annotation for c in info.validation_alias.choices}
+        for key, value in data.items():
+            here = (*path, str(key))
+            if str(key) in model.UNUSED:
+                yield str(key)
+            elif str(key) in known:
+                for inner, at in _sections(known[str(key)], value):
+                    yield from self._keys(at[0], inner, (*here, *at[1]))
+            else:
+                self._unknown(str(key), [*known, *model.UNUSED], here)
+
+    def _unknown(self, key: str, known: list[str], path: KeyPath) -> None:
+        close = difflib.get_close_matches(key, known, n=1, cutoff=0.75)
+        if close:
+            self.problem(path, f"unknown key; did you mean {close[0]!r}?")
+        else:
+            self.warnings.append(f"{self.path}:{self.line(path)}: unknown key {key!r}, ignored")
+
+    def _consistent(self, config: Config) -> None:
+        """What no single key shows."""
+        seen: dict[str, int] = {}
+        for number, offering in enumerate(config.offerings):
+            self._legacy(offering.backend_settings, number)
+            for what in {offering.name, offering.waldur_offering_uuid} - {""}:
+                if what in seen:
+                    self.problem(("offerings", number), f"offering {what!r} is the same as number {seen[what] + 1}")
+                seen.setdefault(what, number)
+            self._served(offering, number)
+        if self.problems:
+            found = "\n".join(f"{self.path}:{line}: {text}" for line, text in sorted(self.problems))
+            raise ConfigError(found)
+
+    def _legacy(self, settings: Any, number: int) -> None:
+        at: Callable[[str], str] = lambda key: (  # noqa: E731  # one expression, used three lines on
+            f"{self.path}:{self.line(('offerings', number, 'backend_settings', key))}: {key}"
+        )
+        mask = settings.homedir_umask
+        if mask is not None and int(mask, 8) & 0o700:
+            self.warnings.append(
+                f'{at("homedir_umask")} "{mask}" as a umask would lock the owner out; read as the mode it was '
+                f'meant to be: homes are {mask} (write default_homedir_umask: "0077" instead)'
+            )
+
+    def _served(self, offering: Any, number: int) -> None:
+        if not offering.uses_slurm:
+            name = offering.order_backend or offering.membership_backend or offering.reporting_backend
+            self.warnings.append(
+                f"{self.path}:{self.line(('offerings', number))}: offering {offering.name!r} uses backend "
+                f"{name!r}, which this version does not serve; the offering is skipped"
+            )
+
+
+def _sections(annotation: Any, value: Any) -> Iterator[tuple[type[Section], tuple[Any, KeyPath]]]:
+    """Models inside an annotation (plain, optional, list or mapping) with the data that belongs to them."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        yield annotation, (value, ())
+        return
+    origin_is_map = getattr(annotation, "__origin__", None) is dict
+    for inner in get_args(annotation):
+        if not (isinstance(inner, type) and issubclass(inner, Section)):
+            continue
+        if origin_is_map and isinstance(value, dict):
+            for key, item in value.items():
+                yield inner, (item, (str(key),))
+        elif isinstance(value, list):
+            for number, item in enumerate(value):
+                yield inner, (item, (number,))
+        elif isinstance(value, dict):
+            yield inner, (value, ())

@@ -1,0 +1,252 @@
+"""One reconcile cycle: read, build, diff, guard, apply, verify. The only place that knows all the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+from reconciler import build, guard
+from reconciler.apply import Executor, Listener, Outcome
+from reconciler.config import Config, Offering, Runner
+from reconciler.errors import CommandError, ConfigError, ReadError, ReconcileError
+from reconciler.plan import Plan, now_text, ordered, require_fresh, restricted
+from reconciler.providers.file import FilePortal
+from reconciler.providers.portal import Portal
+from reconciler.providers.runner import CommandRunner
+from reconciler.providers.slurm import jobs
+from reconciler.providers.slurm.read import Reading, SlurmReader
+from reconciler.providers.waldur.client import ReconcileClient
+from reconciler.providers.waldur.read import WaldurPortal
+from reconciler.state import ownership
+from reconciler.state.catalog import catalog_of, check
+from reconciler.state.diff import Action, Change, diff
+from reconciler.state.facts import Claim
+from reconciler.state.model import Desired, Note
+from reconciler.store import cluster_lock
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A plan with everything it was made from; ``diagnose`` explains it."""
+
+    plan: Plan
+    reading: Reading
+    built: build.Built
+    desired: Desired
+    changes: tuple[Change, ...]  # before --target and --offering
+
+
+class Cluster:
+    """One cluster with all offerings on it: they share its account tree, so they are planned together."""
+
+    def __init__(
+        self,
+        config: Config,
+        name: str | None,
+        offerings: Sequence[Offering],
+        runner: Runner,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.config = config
+        self.offerings = tuple(offerings)
+        self.runner = CommandRunner(runner)
+        self.reader = SlurmReader(self.runner, name)
+        self.clock = clock
+        self.portals: dict[str, Portal] = {o.name: _portal(o, config) for o in offerings}
+
+    @property
+    def label(self) -> str:
+        """The cluster for messages and locks."""
+        return self.reader.cluster or "default"
+
+    @property
+    def requests(self) -> int:
+        """HTTP requests made so far."""
+        return sum(p.requests for p in self.portals.values())
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the right to apply to this cluster."""
+        with cluster_lock(self.config.reconcile.state_dir, self.label):
+            yield
+
+    def plan(
+        self,
+        *,
+        targets: Sequence[str] = (),
+        offering: str = "",
+        allowed: frozenset[str] = frozenset(),
+        progress: Progress = lambda text: None,
+    ) -> Planned:
+        """Read both sides and compare. Raises :class:`ReadError`; nothing is changed."""
+        progress(f"cluster {self.label}: reading SLURM")
+        reading = self.reader.read()
+        now = self.clock()
+        sources = []
+        for one in self.offerings:
+            progress(f"cluster {self.label}: reading offering {one.name}")
+            sources.append(build.Source(one, self.portals[one.name].facts(now)))
+        progress(f"cluster {self.label}: comparing")
+        today = now.astimezone(ZoneInfo(self.config.timezone)).date()
+        built = build.build(sources, self.config, today)
+        claims = self._claims(built, reading)
+        desired = self._own(built, reading, claims)
+        check(desired, catalog_of(reading.state, reading.tres))
+        changes, waiting = self._guarded(diff(desired, reading.state), reading, allowed)
+        live = [c for c in changes if not c.blocked]
+        terminated = sum(c.verdict == "terminated" for c in claims.values())
+        refusals = guard.refusals(
+            live,
+            desired,
+            reading.state,
+            self.config.reconcile.guards,
+            resources=sum(len(s.facts.resources) + len(s.facts.bad) for s in sources),
+            managed=ownership.managed_on_cluster(built.scope, reading.state) - terminated,
+            allowed=allowed,
+        )
+        plan = Plan(
+            cluster=reading.cluster,
+            offerings=tuple(o.name for o in self.offerings),
+            changes=ordered(live, reading.state),
+            blocked=tuple(sorted((c for c in changes if c.blocked), key=lambda c: c.address)),
+            refusals=tuple(refusals),
+            orphans=tuple(sorted(desired.orphans, key=lambda n: n.address)),
+            refused=tuple(desired.refused),
+            waiting=(*desired.waiting, *waiting),
+            warnings=tuple(desired.warnings),
+            config_digest=self.config.digest,
+            created=now_text(self.clock),
+            resources=sum(len(s.facts.resources) for s in sources),
+            cancels_jobs=self.config.reconcile.on_member_removal == "cancel_jobs",
+            allowed=allowed,
+        )
+        return Planned(restricted(plan, targets, offering), reading, built, desired, tuple(changes))
+
+    def apply(self, plan: Plan, *, reading: Reading | None = None, listener: Listener | None = None) -> Outcome:
+        """Apply a plan under the lock. Without a ``reading`` of this moment its preconditions are checked.
+
+        Raises :class:`ReconcileError` when nothing may be done.
+        """
+        if reading is None:
+            reading = self.reader.read()
+            require_fresh(plan, reading.state)
+        if plan.cluster != reading.cluster:
+            raise ReconcileError(f"the plan is for cluster {plan.cluster!r}, this one is {reading.cluster!r}")
+        executor = Executor(self.runner, lambda: self.reader.read().state, listener)
+        return executor.apply(plan, reading.state)
+
+    # ------------------------------------------------------------------ parts of planning
+
+    def _claims(self, built: build.Built, reading: Reading) -> dict[str, Claim]:
+        """Ask every portal about accounts that look ours and that nobody named."""
+        names = sorted(ownership.unclaimed(built.desired, built.scope, reading.state))
+        uuids = frozenset(o.waldur_offering_uuid for o in self.offerings)
+        rank = {"elsewhere": 0, "terminated": 1, "unknown": 2}
+        asked: set[tuple[str, str]] = set()
+        claims: dict[str, Claim] = {}
+        for offering in self.offerings:
+            where = (offering.waldur_api_url, offering.waldur_api_token.get_secret_value())
+            # a portal answers for all its offerings, so it is asked once
+            if not names or (where in asked and not offering.from_file):
+                continue
+            asked.add(where)
+            for name, claim in self.portals[offering.name].claims(names, uuids).items():
+                if name not in claims or rank[claim.verdict] < rank[claims[name].verdict]:
+                    claims[name] = claim
+        return claims
+
+    def _own(self, built: build.Built, reading: Reading, claims: dict[str, Claim]) -> Desired:
+        settings = self.config.reconcile
+        containers = ownership.empty_containers(built.desired, built.scope, reading.state)
+        made: frozenset[str] = frozenset()
+        for offering in self.offerings if containers else ():
+            made |= self.portals[offering.name].made(containers)
+        policy = ownership.Policy(prune=settings.prune)
+        desired = ownership.own(built.desired, built.scope, reading.state, claims, made, policy)
+        if settings.require_unix_user:
+            wanted = sorted(ownership.members_to_add(desired, reading.state))
+            missing = frozenset(wanted) - jobs.known_users(self.runner, wanted) if wanted else frozenset()
+            ownership.hold_back(desired, reading.state, missing)
+        return desired
+
+    def _guarded(
+        self, changes: Sequence[Change], reading: Reading, allowed: frozenset[str]
+    ) -> tuple[list[Change], list[Note]]:
+        settings = self.config.reconcile
+        screened = guard.screen(
+            changes,
+            reading.state,
+            self._activity(changes, reading.cluster),
+            settings.guards,
+            drain=settings.on_member_removal == "drain",
+            allowed=allowed,
+        )
+        return guard.propagate(screened.changes, reading.state), screened.waiting
+
+    def _activity(self, changes: Sequence[Change], cluster: str) -> guard.Activity:
+        """Jobs and usage, asked only when something would be deleted."""
+        deletions = [c for c in changes if c.action is Action.DELETE]
+        if not deletions:
+            return guard.Activity()
+        accounts = sorted(c.address.key[0] for c in deletions if c.address.kind == "slurm.account")
+        now = self.clock().astimezone(ZoneInfo(self.config.timezone))
+        try:
+            active = jobs.active_jobs(self.runner)
+            used = jobs.used_accounts(self.runner, cluster, accounts, now) if accounts else frozenset()
+        except (CommandError, ReadError) as error:
+            return guard.Activity(unknown=error.message)
+        return guard.Activity(active, used)
+
+
+def clusters(config: Config, offering: str = "") -> list[Cluster]:
+    """The clusters of a configuration, with all their offerings; ``offering`` picks the one it is on.
+
+    Raises :class:`ConfigError` when there is none to serve.
+    """
+    groups: dict[tuple[str, str], list[Offering]] = {}
+    for one in config.offerings:
+        if one.uses_slurm:
+            name = one.backend_settings.cluster_name or ""
+            groups.setdefault((name, _runner(config, one).model_dump_json()), []).append(one)
+    wanted = [
+        Cluster(config, name or None, members, _runner(config, members[0]))
+        for (name, _), members in groups.items()
+        if not offering or offering in {x for o in members for x in (o.name, o.waldur_offering_uuid)}
+    ]
+    if not wanted:
+        known = ", ".join(o.name for o in config.offerings if o.uses_slurm) or "none"
+        what = f"no offering {offering!r}" if offering else "no offering with a SLURM backend"
+        raise ConfigError(f"{config.path}: {what}; SLURM offerings here: {known}")
+    return wanted
+
+
+def offering_name(config: Config, wanted: str) -> str:
+    """An offering's name from its name or uuid."""
+    plain = wanted.replace("-", "").lower()
+    return next((o.name for o in config.offerings if o.waldur_offering_uuid == plain), wanted)
+
+
+def _runner(config: Config, offering: Offering) -> Runner:
+    settings = offering.backend_settings
+    base = config.reconcile.clusters.get(settings.cluster_name or "", config.reconcile.runner)
+    if settings.slurm_bin_path and not base.slurm_bin_path:
+        return base.model_copy(update={"slurm_bin_path": settings.slurm_bin_path})
+    return base
+
+
+def _portal(offering: Offering, config: Config) -> Portal:
+    if offering.from_file:
+        return FilePortal(offering, config.path.parent)
+    client = ReconcileClient(
+        offering.api_url,
+        offering.waldur_api_token.get_secret_value(),
+        verify=offering.verify_ssl,
+        timeout=config.reconcile.http_timeout,
+        retries=config.reconcile.http_retries,
+    )
+    return WaldurPortal(offering, client)

@@ -1,0 +1,33 @@
+"""Errors that reach the operator: what happened, to which object, and what to do."""
+
+
+class ReconcileError(Exception):
+    """An error with a message for the operator. ``hint`` says what to do next."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  {self.hint}" if self.hint else self.message
+
+
+class ConfigError(ReconcileError):
+    """The configuration file cannot be used; the message lists every problem in it."""
+
+
+class ReadError(ReconcileError):
+    """A portal or cluster could not be read completely, so nothing may be planned from it."""
+
+
+class CommandError(ReadError):
+    """A command could not be started, timed out, or ended with an error."""
+
+
+class StalePlanError(ReconcileError):
+    """The world moved since the plan was made."""
+
+
+class LockedError(ReconcileError):
+    """Another apply is running on the same cluster."""

@@ -1,0 +1,244 @@
+"""What a plan may never do unasked. Pure: facts about jobs and usage come from the caller.
+
+Some guards block single changes and let the others go on; others refuse the whole plan.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+
+from reconciler.config import Guards
+from reconciler.plan import Refusal
+from reconciler.state import kinds
+from reconciler.state.diff import Action, Change
+from reconciler.state.model import Address, Desired, Note, State
+from reconciler.state.naming import fold
+
+
+@dataclass(frozen=True)
+class Activity:
+    """What runs and ran on the accounts that would lose something.
+
+    ``jobs``: running and pending jobs by (account, user); ``used``: accounts with usage in this month;
+    ``unknown``: why it could not be found out.
+    """
+
+    jobs: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    used: frozenset[str] = frozenset()
+    unknown: str = ""
+
+
+@dataclass(frozen=True)
+class Screened:
+    """Changes after the guards of single objects."""
+
+    changes: list[Change]
+    waiting: list[Note]
+
+
+def _lift(key: str) -> str:
+    return f"(reconcile.guards.{key}, or --allow {key})"
+
+
+def screen(
+    changes: Sequence[Change],
+    actual: State,
+    activity: Activity,
+    guards: Guards,
+    *,
+    drain: bool = False,
+    allowed: frozenset[str] = frozenset(),
+) -> Screened:
+    """Block single changes that need consent; with ``drain`` turn removals of busy users into a stop."""
+    leaving = {c.address.key[0] for c in changes if c.action is Action.DELETE and _is_account(c)}
+    staying = _children_that_stay(changes, actual)
+    result: list[Change] = []
+    waiting: list[Note] = []
+    accounts: dict[str, str] = {}  # accounts whose deletion is blocked together with what hangs on them
+    for change in changes:
+        if change.action is Action.DELETE and _is_account(change):
+            why, whole = _account_block(change, staying, activity, guards, allowed)
+            if why and whole:
+                accounts[change.address.key[0]] = why
+    for change in changes:
+        blocked = change.blocked or _protected(change.address, guards)
+        if not blocked and change.action is Action.DELETE:
+            if _is_account(change):
+                blocked = _account_block(change, staying, activity, guards, allowed)[0]
+            elif change.address.kind == "slurm.association":
+                account = change.address.key[0]
+                if account in leaving and account in accounts:
+                    blocked = f"account {account} stays: {accounts[account]}"
+                else:
+                    turned = _member_removal(change, activity, drain)
+                    if isinstance(turned, Note):
+                        waiting.append(turned)
+                        continue
+                    change, blocked = turned, turned.blocked  # noqa: PLW2901
+        result.append(replace(change, blocked=blocked) if blocked else change)
+    return Screened(result, waiting)
+
+
+def _is_account(change: Change) -> bool:
+    return change.address.kind == "slurm.account"
+
+
+def _protected(address: Address, guards: Guards) -> str:
+    # of an association it is the user that counts: removing one from root harms no one
+    name = address.key[-1] if address.kind == "slurm.association" else address.key[0]
+    if address.kind == "slurm.qos":
+        return ""
+    if any(fnmatchcase(name, fold(p)) for p in guards.protected):
+        return f"{name!r} is protected (reconcile.guards.protected)"
+    return ""
+
+
+def _children_that_stay(changes: Sequence[Change], actual: State) -> dict[str, list[str]]:
+    moving = {
+        c.address.key[0]
+        for c in changes
+        if _is_account(c)
+        and not c.blocked
+        and (c.action is Action.DELETE or (c.action is Action.UPDATE and "parent" in c.changed()))
+    }
+    staying: dict[str, list[str]] = defaultdict(list)
+    for address, obj in actual.items():
+        if address.kind == "slurm.account" and address.key[0] not in moving:
+            staying[str(obj.values.get("parent") or "")].append(address.key[0])
+    return staying
+
+
+def _account_block(
+    change: Change,
+    staying: Mapping[str, list[str]],
+    activity: Activity,
+    guards: Guards,
+    allowed: frozenset[str],
+) -> tuple[str, bool]:
+    """Why an account may not go, and whether its members then stay as well."""
+    name = change.address.key[0]
+    if reason := _protected(change.address, guards):
+        return reason, True
+    children = sorted(staying.get(name, ()))
+    if children and not (guards.delete_with_children or "delete_with_children" in allowed):
+        shown = ", ".join(children[:5]) + (f" and {len(children) - 5} more" if children[5:] else "")
+        return f"accounts below it would go along: {shown} {_lift('delete_with_children')}", True
+    if activity.unknown:
+        return f"its jobs and usage cannot be found out: {activity.unknown}", True
+    jobs = sum(n for (account, _), n in activity.jobs.items() if account == name)
+    if jobs and not (guards.delete_with_jobs or "delete_with_jobs" in allowed):
+        return f"{jobs} jobs are running or waiting {_lift('delete_with_jobs')}", True
+    if name in activity.used and not (guards.delete_with_usage or "delete_with_usage" in allowed):
+        return f"it has usage in the current month {_lift('delete_with_usage')}; its members go now", False
+    return "", False
+
+
+def _member_removal(change: Change, activity: Activity, drain: bool) -> Change | Note:
+    account, user = change.address.key
+    jobs = activity.jobs.get((account, user), 0)
+    if activity.unknown:
+        return replace(change, blocked=f"the user's jobs cannot be found out: {activity.unknown}")
+    if not jobs:
+        return change
+    if not drain:
+        return replace(change, reason=f"{change.reason}; cancels {jobs} job{'s' * (jobs > 1)}", jobs=jobs)
+    reason = f"{change.reason}; draining, {jobs} job{'s' * (jobs > 1)} left"
+    before = change.before or {}
+    if before.get("max_submit_jobs") == 0:
+        return Note(change.address, reason, next(iter(sorted(change.offerings)), ""))
+    return replace(change, action=Action.UPDATE, after={**before, "max_submit_jobs": 0}, reason=reason)
+
+
+def propagate(changes: Iterable[Change], actual: State) -> list[Change]:
+    """Block what depends on a blocked creation: a member of an account that is not made."""
+    listed = list(changes)
+    held = {c.address: c.blocked for c in listed if c.blocked and c.action is Action.CREATE}
+    gone_held = {c.address for c in listed if c.blocked and c.action is Action.DELETE}
+    progress = True
+    while progress:
+        progress = False
+        for number, change in enumerate(listed):
+            if change.blocked or change.action is Action.DELETE:
+                continue
+            for need in kinds.KINDS[change.address.kind].depends(change.address.key, change.after or {}):
+                missing = need not in actual and need in held
+                if missing and change.action is Action.CREATE:
+                    listed[number] = replace(change, blocked=f"depends on {need}, which is blocked")
+                    held[change.address] = listed[number].blocked
+                    progress = True
+                    break
+    # a parent stays while a child of it stays
+    for number, change in enumerate(listed):
+        if change.action is Action.DELETE and not change.blocked and _is_account(change):
+            name = change.address.key[0]
+            child = next((a for a in gone_held if a in actual and actual[a].values.get("parent") == name), None)
+            if child:
+                listed[number] = replace(change, blocked=f"{child} below it stays")
+                gone_held.add(change.address)
+    return listed
+
+
+def refusals(
+    changes: Sequence[Change],
+    desired: Desired,
+    actual: State,
+    guards: Guards,
+    *,
+    resources: int,
+    managed: int,
+    allowed: frozenset[str] = frozenset(),
+) -> list[Refusal]:
+    """Guards that refuse the plan as a whole. ``managed``: allocation accounts on the cluster."""
+    found: list[Refusal] = []
+    if resources == 0 and managed and not guards.allow_empty_portal:
+        found.append(
+            Refusal(
+                "allow_empty_portal",
+                f"Waldur has no resources at all, the cluster has {managed} accounts under management",
+            )
+        )
+    elif managed and resources < guards.min_resources_share * managed:
+        found.append(
+            Refusal(
+                "min_resources_share",
+                f"Waldur has {resources} resources, below {guards.min_resources_share:g} of the {managed} accounts "
+                "that the cluster has under management",
+            )
+        )
+    totals = Counter(a.kind for a in actual if a in desired.objects or a in desired.absent)
+    leaving = {c.address.key[0] for c in changes if c.action is Action.DELETE and _is_account(c)}
+    deletions = Counter(
+        c.address.kind
+        for c in changes
+        # what hangs on a deleted account is counted with it
+        if c.action is Action.DELETE and not (c.address.kind == "slurm.association" and c.address.key[0] in leaving)
+    )
+    for kind, count in sorted(deletions.items()):
+        limit = max(guards.max_deletions, int(guards.max_deletions_share * totals[kind]))
+        if count > limit:
+            text = f"{count} deletions of {kind}, of {totals[kind]}; more than {limit} at once need consent"
+            found.append(Refusal("max_deletions", text))
+    updates = Counter(c.address.kind for c in changes if c.action is Action.UPDATE)
+    for kind, count in sorted(updates.items()):
+        if totals[kind] > guards.updates_above and count > guards.max_updates_share * totals[kind]:
+            text = (
+                f"{count} updates of {kind}, of {totals[kind]}; more than "
+                f"{guards.max_updates_share:.0%} at once need consent"
+            )
+            found.append(Refusal("max_updates_share", text))
+    return [r for r in found if r.key not in allowed]
+
+
+#: what ``--allow`` takes
+ALLOWABLE = (
+    "allow_empty_portal",
+    "min_resources_share",
+    "max_deletions",
+    "max_updates_share",
+    "delete_with_jobs",
+    "delete_with_children",
+    "delete_with_usage",
+)

@@ -1,0 +1,390 @@
+"""A plan is data: changes in order, and everything a person must decide. Rendering, JSON and apply read it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from reconciler import __version__
+from reconciler.errors import ReconcileError, StalePlanError
+from reconciler.state import kinds
+from reconciler.state.diff import Action, Change, values_of
+from reconciler.state.kinds import KINDS
+from reconciler.state.model import Address, Note, State, Value, from_json, json_value
+
+#: the version of Terraform's documented plan format that the document follows
+FORMAT_VERSION = "1.2"
+PROVIDER = "waldur.com/reconcile/slurm"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A guard that refuses the whole plan, with its config key (below ``reconcile.guards``)."""
+
+    key: str
+    text: str
+
+    @property
+    def lifted_by(self) -> str:
+        """How to go on nevertheless."""
+        return f"reconcile.guards.{self.key} in the configuration, or --allow {self.key} for this run"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What would happen to one cluster. ``changes`` are in the order of execution."""
+
+    cluster: str
+    offerings: tuple[str, ...]
+    changes: tuple[Change, ...] = ()
+    blocked: tuple[Change, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+    orphans: tuple[Note, ...] = ()
+    refused: tuple[Note, ...] = ()
+    waiting: tuple[Note, ...] = ()
+    warnings: tuple[Note, ...] = ()
+    config_digest: str = ""
+    created: str = ""
+    resources: int = 0
+    cancels_jobs: bool = True
+    allowed: frozenset[str] = field(default_factory=frozenset)
+
+    @property
+    def stuck(self) -> bool:
+        """Something is blocked or refused: an apply of this plan cannot converge."""
+        return bool(self.blocked or self.refused)
+
+    @property
+    def empty(self) -> bool:
+        """Nothing to do and nothing blocked."""
+        return not self.changes and not self.stuck
+
+    def count(self, action: Action) -> int:
+        """Number of changes with this action."""
+        return sum(c.action is action for c in self.changes)
+
+
+def now_text(clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> str:
+    """The time as Terraform writes it."""
+    return clock().strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+# ---------------------------------------------------------------------- order
+
+
+def steps(changes: Iterable[Change], actual: State | None = None) -> list[list[Change]]:
+    """Changes in groups; each group only needs the groups before it.
+
+    QoS first, then accounts from the root down, associations, default accounts, settings; then deletions
+    the other way round.
+    """
+    listed = list(changes)
+    depth = _depths(listed, actual or {})
+    groups: dict[tuple[int, int, int], list[Change]] = {}
+    for change in listed:
+        groups.setdefault(_position(change, depth), []).append(change)
+    return [sorted(groups[key], key=lambda c: c.address) for key in sorted(groups)]
+
+
+def _position(change: Change, depth: Mapping[str, int]) -> tuple[int, int, int]:
+    kind = KINDS[change.address.kind]
+    level = depth.get(change.address.key[0], 0) if change.address.kind == "slurm.account" else 0
+    if change.action is Action.DELETE:
+        return (2, -kind.rank, -level)
+    if change.action is Action.UPDATE and change.address.kind == "slurm.account" and "parent" in change.changed():
+        # below its new parent, before anything that might need the old one gone
+        return (0, kind.rank, 1000 + level)
+    if change.action is Action.UPDATE and kind.rank < KINDS["slurm.user"].rank:
+        return (1, kind.rank, 0)
+    return (0, kind.rank, level)
+
+
+def _depths(changes: Sequence[Change], actual: State) -> dict[str, int]:
+    parents: dict[str, str] = {}
+    for address, obj in actual.items():
+        if address.kind == "slurm.account":
+            parents[address.key[0]] = str(obj.values.get("parent") or "")
+    for change in changes:
+        if change.address.kind == "slurm.account":
+            values = change.after if change.after is not None else change.before
+            parents[change.address.key[0]] = str((values or {}).get("parent") or "")
+    depths: dict[str, int] = {}
+    for start in [c.address.key[0] for c in changes if c.address.kind == "slurm.account"]:
+        path = [start]
+        while path[-1] not in depths and (up := parents.get(path[-1], "")) and up not in path:
+            path.append(up)
+        base = depths.get(path[-1], 0)
+        for distance, name in enumerate(reversed(path)):
+            depths.setdefault(name, base + distance)
+    return depths
+
+
+def ordered(changes: Iterable[Change], actual: State | None = None) -> tuple[Change, ...]:
+    """All changes in the order of :func:`steps`."""
+    return tuple(change for step in steps(changes, actual) for change in step)
+
+
+def select(changes: Sequence[Change], targets: Sequence[str], offering: str = "") -> list[Change]:
+    """Changes that the globs in ``targets`` (or the offering) name, with the changes those depend on."""
+    if not targets and not offering:
+        return list(changes)
+    by_address: dict[Address, list[Change]] = {}
+    for change in changes:
+        by_address.setdefault(change.address, []).append(change)
+    chosen = [
+        c
+        for c in changes
+        if (not offering or offering in c.offerings) and (not targets or any(c.address.matches(t) for t in targets))
+    ]
+    wanted = set()
+    queue = list(chosen)
+    while queue:
+        change = queue.pop()
+        if id(change) in wanted:
+            continue
+        wanted.add(id(change))
+        if change.action is not Action.DELETE:
+            needed = KINDS[change.address.kind].depends(change.address.key, change.after or {})
+            queue += [c for a in needed for c in by_address.get(a, ()) if c.action is not Action.DELETE]
+        else:
+            queue += _hanging(change, changes)
+    return [c for c in changes if id(c) in wanted]
+
+
+def _hanging(change: Change, changes: Sequence[Change]) -> list[Change]:
+    """What must happen before a deletion: what hangs on the object, and moved default accounts."""
+    if change.address.kind == "slurm.account":
+        name = change.address.key[0]
+        return [
+            c
+            for c in changes
+            if (c.action is Action.DELETE and c.address.kind == "slurm.association" and c.address.key[0] == name)
+            or (
+                c.address.kind == "slurm.account"
+                and (c.before or {}).get("parent") == name
+                and "parent" in (c.changed() if c.action is Action.UPDATE else ("parent",))
+            )
+        ]
+    if change.address.kind == "slurm.association":
+        default = kinds.user(change.address.key[1])
+        return [c for c in changes if c.address == default]
+    return []
+
+
+# ---------------------------------------------------------------------- preconditions
+
+
+def stale(plan: Plan, actual: State) -> list[Address]:
+    """Objects that no longer have the values the plan expects."""
+    return [c.address for c in plan.changes if not _as_expected(c, actual)]
+
+
+def _as_expected(change: Change, actual: State) -> bool:
+    present = actual.get(change.address)
+    if change.before is None or present is None:
+        return (change.before is None) == (present is None)
+    return values_of(present) == dict(change.before)
+
+
+def require_fresh(plan: Plan, actual: State) -> None:
+    """Raise :class:`StalePlanError` naming what moved since the plan was made."""
+    moved = stale(plan, actual)
+    if moved:
+        shown = "".join(f"\n  {a}" for a in moved[:20]) + (f"\n  and {len(moved) - 20} more" if moved[20:] else "")
+        raise StalePlanError(
+            "Saved plan is stale. The cluster was changed by another operation after the plan was created; "
+            f"nothing was done. Changed since then:{shown}",
+            "Make a new plan with: reconcile plan --out FILE",
+        )
+
+
+# ---------------------------------------------------------------------- the document
+
+
+def _values(values: Mapping[str, Value] | None) -> dict[str, object] | None:
+    return None if values is None else {name: json_value(v) for name, v in sorted(values.items())}
+
+
+def _change_document(change: Change, cluster: str, prefix: str) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "address": prefix + str(change.address),
+        "mode": "managed",
+        "type": change.address.kind,
+        "name": "/".join(change.address.key),
+        "provider_name": PROVIDER,
+        "change": {
+            "actions": [change.action.value],
+            "before": _values(change.before),
+            "after": _values(change.after),
+            "after_unknown": {},
+            "before_sensitive": {},
+            "after_sensitive": {},
+        },
+        "action_reason": change.reason,
+    }
+    if prefix:
+        document["module_address"] = prefix.rstrip(".")
+    document["reconcile"] = {"cluster": cluster, "offerings": sorted(change.offerings - {""})}
+    if change.blocked:
+        document["reconcile"]["blocked"] = change.blocked
+    if change.jobs:
+        document["reconcile"]["cancels_jobs"] = change.jobs
+    return document
+
+
+def _note(note: Note, cluster: str) -> dict[str, str]:
+    return {"address": str(note.address), "reason": note.text, "offering": note.offering, "cluster": cluster}
+
+
+def document(plans: Sequence[Plan], errors: Sequence[str] = ()) -> dict[str, Any]:
+    """The plans as one document in Terraform's plan format, ours under the key ``reconcile``.
+
+    Addresses get a ``module.<cluster>.`` prefix where there are several clusters.
+    """
+    several = len({p.cluster for p in plans}) > 1
+    prefix = {p.cluster: f"module.{p.cluster}." if several else "" for p in plans}
+    return {
+        "format_version": FORMAT_VERSION,
+        "timestamp": max((p.created for p in plans), default=now_text()),
+        "applyable": not errors and any(p.changes for p in plans) and not any(p.refusals for p in plans),
+        "complete": not errors and not any(p.stuck or p.refusals for p in plans),
+        "errored": bool(errors),
+        "resource_changes": [_change_document(c, p.cluster, prefix[p.cluster]) for p in plans for c in p.changes],
+        "reconcile": {
+            "version": __version__,
+            "config_digest": plans[0].config_digest if plans else "",
+            "clusters": [
+                {
+                    "cluster": p.cluster,
+                    "offerings": list(p.offerings),
+                    "resources": p.resources,
+                    "cancels_jobs": p.cancels_jobs,
+                    "allowed": sorted(p.allowed),
+                }
+                for p in plans
+            ],
+            "blocked": [_change_document(c, p.cluster, prefix[p.cluster]) for p in plans for c in p.blocked],
+            "refused": [_note(n, p.cluster) for p in plans for n in p.refused],
+            "orphans": [_note(n, p.cluster) for p in plans for n in p.orphans],
+            "waiting": [_note(n, p.cluster) for p in plans for n in p.waiting],
+            "warnings": [_note(n, p.cluster) for p in plans for n in p.warnings],
+            "guards": [
+                {"cluster": p.cluster, "key": r.key, "reason": r.text, "lifted_by": r.lifted_by}
+                for p in plans
+                for r in p.refusals
+            ],
+            "errors": list(errors),
+        },
+    }
+
+
+def save(plans: Sequence[Plan], path: Path) -> None:
+    """Write a plan file, readable by its owner alone."""
+    # ASCII, so that bytes of a foreign encoding in a description survive as escapes
+    text = json.dumps(document(plans), indent=1) + "\n"
+    try:
+        path.touch(mode=0o600)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ReconcileError(f"{path}: the plan cannot be written: {error.strerror}") from None
+
+
+def load(path: Path) -> list[Plan]:
+    """Read a plan file. Raises :class:`ReconcileError` for anything that :func:`save` did not write."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise ReconcileError(f"{path}: cannot be read as a plan: {error}") from None
+    try:
+        if data["format_version"] != FORMAT_VERSION:
+            raise ReconcileError(f"{path}: plan format {data['format_version']}, this version reads {FORMAT_VERSION}")
+        return _plans(data)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ReconcileError(f"{path}: not a plan of reconcile: {error!r}") from None
+
+
+def _plans(data: Mapping[str, Any]) -> list[Plan]:
+    ours = data["reconcile"]
+    plans = []
+    for about in ours["clusters"]:
+        name = about["cluster"]
+        of = {
+            key: tuple(
+                Note(Address.parse(n["address"]), n["reason"], n["offering"]) for n in ours[key] if n["cluster"] == name
+            )
+            for key in ("refused", "orphans", "waiting", "warnings")
+        }
+        plans.append(
+            Plan(
+                cluster=name,
+                offerings=tuple(about["offerings"]),
+                resources=about["resources"],
+                cancels_jobs=about["cancels_jobs"],
+                allowed=frozenset(about["allowed"]),
+                changes=_changes(data["resource_changes"], name),
+                blocked=_changes(ours["blocked"], name),
+                refusals=tuple(Refusal(g["key"], g["reason"]) for g in ours["guards"] if g["cluster"] == name),
+                config_digest=ours["config_digest"],
+                created=data["timestamp"],
+                **of,
+            )
+        )
+    return plans
+
+
+def _changes(documents: Iterable[Mapping[str, Any]], cluster: str) -> tuple[Change, ...]:
+    return tuple(_change(d) for d in documents if d["reconcile"]["cluster"] == cluster)
+
+
+def _change(document: Mapping[str, Any]) -> Change:
+    def values(part: Mapping[str, Any] | None) -> dict[str, Value] | None:
+        if part is None:
+            return None
+        found = {name: from_json(value) for name, value in part.items()}
+        unknown = found.keys() - KINDS[address.kind].by_name.keys()
+        if unknown:
+            raise ValueError(f"unknown fields {sorted(unknown)}")
+        return found
+
+    module = document.get("module_address")
+    text = document["address"]
+    address = Address.parse(text.removeprefix(f"{module}.") if module else text)
+    change = document["change"]
+    return Change(
+        address,
+        Action(change["actions"][0]),
+        values(change["before"]),
+        values(change["after"]),
+        document["action_reason"],
+        frozenset(document["reconcile"]["offerings"]),
+        document["reconcile"].get("blocked", ""),
+        document["reconcile"].get("cancels_jobs", 0),
+    )
+
+
+def restricted(plan: Plan, targets: Sequence[str], offering: str) -> Plan:
+    """The part of a plan that the globs and the offering name."""
+    if not targets and not offering:
+        return plan
+
+    def notes(found: tuple[Note, ...]) -> tuple[Note, ...]:
+        return tuple(
+            n
+            for n in found
+            if (not offering or n.offering in (offering, ""))
+            and (not targets or any(n.address.matches(t) for t in targets))
+        )
+
+    return replace(
+        plan,
+        changes=tuple(select(plan.changes, targets, offering)),
+        blocked=tuple(select(plan.blocked, targets, offering)),
+        orphans=notes(plan.orphans),
+        refused=notes(plan.refused),
+        waiting=notes(plan.waiting),
+        warnings=notes(plan.warnings),
+    )

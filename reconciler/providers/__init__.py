@@ -1,0 +1,1 @@
+"""Edges: where desired and actual states come from and where changes go."""

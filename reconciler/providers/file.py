@@ -1,0 +1,156 @@
+"""Desired state from a YAML file, for trying things out and for sites without a portal.
+
+The file holds what a portal would tell::
+
+    resources:
+      - name: climate-a
+        slug: climate-a            # or backend_id: for an account that exists
+        project: {slug: climate, name: Climate}
+        customer: {slug: nordic, name: Nordic University}
+        limits: {cpu: 100}
+        members: [alice, bob]
+        state: OK                  # Terminated: the account goes
+        paused: false              # likewise downscaled, restrict_member_access
+    restricted_users: [mallory]
+    former_users: [carol]          # known, and members of nothing
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from reconciler.config import Offering
+from reconciler.errors import ReadError
+from reconciler.state.facts import OK, TERMINATED, Claim, Facts, OfferingUser, Resource
+from reconciler.state.naming import fold
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Container(_Part):
+    """A project or a customer."""
+
+    slug: str
+    name: str = ""
+
+
+class Entry(_Part):
+    """One allocation."""
+
+    name: str
+    slug: str = ""
+    backend_id: str = ""
+    state: Literal["OK", "Updating", "Erred", "Creating", "Terminating", "Terminated"] = "OK"
+    project: Container
+    customer: Container = Container(slug="")
+    limits: dict[str, int | float] = Field(default_factory=dict)
+    attributes: dict[str, Any] = Field(default_factory=dict)
+    members: tuple[str, ...] = ()
+    paused: bool = False
+    downscaled: bool = False
+    restrict_member_access: bool = False
+    created: date | None = None
+    end_date: date | None = None
+
+
+class Document(_Part):
+    """The whole file."""
+
+    resources: tuple[Entry, ...] = ()
+    restricted_users: frozenset[str] = frozenset()
+    former_users: frozenset[str] = frozenset()
+
+
+class FilePortal:
+    """A portal made of one YAML file. Names stand in for uuids."""
+
+    requests = 0
+
+    def __init__(self, offering: Offering, directory: Path) -> None:
+        self.offering = offering
+        self.path = directory / offering.waldur_api_url.removeprefix("file:")
+
+    def _read(self) -> Document:
+        try:
+            data = yaml.safe_load(self.path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise ReadError(f"{self.path}: cannot be read: {error}") from None
+        try:
+            return Document.model_validate(data or {})
+        except ValidationError as error:
+            found = "; ".join(f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors())
+            raise ReadError(f"{self.path}: {found}") from None
+
+    def facts(self, now: datetime) -> Facts:
+        """The file's resources as facts."""
+        document = self._read()
+        live = [e for e in document.resources if e.state != TERMINATED]
+        members: dict[str, set[str]] = {}
+        resources = []
+        for number, entry in enumerate(live):
+            # membership is a project's in a portal and an allocation's here
+            members[str(number)] = set(entry.members)
+            resources.append(_resource(entry, str(number)))
+        names = {m for e in document.resources for m in e.members}
+        names |= document.restricted_users | document.former_users
+        users = tuple(OfferingUser(n, n, n in document.restricted_users, OK) for n in sorted(names))
+        return Facts(tuple(resources), users, {k: frozenset(v) for k, v in members.items()})
+
+    def claims(self, names: Iterable[str], offerings: frozenset[str]) -> dict[str, Claim]:
+        """``terminated`` for entries of that state, ``unknown`` for the rest."""
+        gone = {}
+        customer, project, allocation = self.offering.backend_settings.prefixes
+        for entry in self._read().resources:
+            if entry.state == TERMINATED:
+                parents = [fold(project + entry.project.slug)]
+                if entry.customer.slug and not self.offering.backend_settings.parent_account:
+                    parents.append(fold(customer + entry.customer.slug))
+                text = f'resource "{entry.name}" is {TERMINATED} in {self.path.name}'
+                gone[fold(entry.backend_id or allocation + entry.slug)] = Claim(
+                    "terminated", text, tuple(parents), self.offering.name
+                )
+        return {n: gone.get(n, Claim("unknown", offering=self.offering.name)) for n in names}
+
+    def made(self, containers: Iterable[str]) -> frozenset[str]:
+        """Containers named in the file."""
+        customer, project, _ = self.offering.backend_settings.prefixes
+        known = set()
+        for entry in self._read().resources:
+            known |= {fold(project + entry.project.slug), fold(customer + entry.customer.slug)}
+        return frozenset(containers) & known
+
+    def policy(self) -> Mapping[str, object] | None:
+        """A file has no policies."""
+        return None
+
+
+def _resource(entry: Entry, team: str) -> Resource:
+    return Resource(
+        uuid=entry.backend_id or entry.slug or entry.name,
+        name=entry.name,
+        slug=entry.slug,
+        state=entry.state,
+        backend_id=entry.backend_id,
+        project_uuid=entry.project.slug,
+        customer_uuid=entry.customer.slug,
+        project_name=entry.project.name or entry.project.slug,
+        project_slug=entry.project.slug,
+        customer_name=entry.customer.name or entry.customer.slug,
+        customer_slug=entry.customer.slug,
+        limits=dict(entry.limits),
+        attributes=entry.attributes,
+        paused=entry.paused,
+        downscaled=entry.downscaled,
+        restrict_member_access=entry.restrict_member_access,
+        created=entry.created,
+        end_date=entry.end_date,
+        team=team,
+    )

@@ -1,0 +1,29 @@
+"""What a source of desired state offers to a cycle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Protocol
+
+from reconciler.state.facts import Claim, Facts
+
+
+class Portal(Protocol):
+    """A portal, seen from one offering."""
+
+    def facts(self, now: datetime) -> Facts:
+        """Everything the desired state is built from. Raises ``ReadError``."""
+
+    def claims(self, names: Iterable[str], offerings: frozenset[str]) -> dict[str, Claim]:
+        """The portal's word on accounts that no live resource names. ``offerings`` share the cluster."""
+
+    def made(self, containers: Iterable[str]) -> frozenset[str]:
+        """Which of these customer and project accounts were made for something the portal knows."""
+
+    def policy(self) -> Mapping[str, object] | None:
+        """The offering's periodic usage policy, if the portal has one."""
+
+    @property
+    def requests(self) -> int:
+        """Requests made so far."""

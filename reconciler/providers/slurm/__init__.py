@@ -1,0 +1,1 @@
+"""SLURM through sacctmgr, squeue and sacct."""

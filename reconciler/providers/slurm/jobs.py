@@ -1,0 +1,98 @@
+"""Jobs and usage of the accounts that would lose something: one ``squeue`` and one ``sacct``."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+
+from reconciler.errors import CommandError, ReadError
+from reconciler.providers.runner import CommandRunner
+from reconciler.state.naming import fold
+
+_COLUMNS = 3
+
+
+def active_jobs(runner: CommandRunner) -> Counter[tuple[str, str]]:
+    """Running and pending jobs by (account, user). Raises :class:`CommandError` when squeue fails."""
+    if runner.settings.emulator:
+        return Counter()  # the emulator has no queue
+    result = runner.run("squeue", "-h", "-a", "-o", "%i|%a|%u")
+    if result.code != 0:
+        raise CommandError(f"{result.command}: exit code {result.code}: {result.said}", "slurmctld may be down.")
+    jobs: Counter[tuple[str, str]] = Counter()
+    for line in result.stdout.splitlines():
+        cells = line.split("|")
+        if len(cells) != _COLUMNS:
+            raise ReadError(f"{result.command}: expected {_COLUMNS} columns: {line!r}")
+        jobs[fold(cells[1]), fold(cells[2])] += 1
+    return jobs
+
+
+def used_accounts(runner: CommandRunner, cluster: str, names: Sequence[str], now: datetime) -> frozenset[str]:
+    """Which of these accounts ran jobs since the first of the month; ``now`` is in the site's zone."""
+    start = now.strftime("%Y-%m-01T00:00:00")
+    result = runner.run(
+        "sacct",
+        "-a",
+        "-X",
+        "-n",
+        "-P",
+        "-M",
+        cluster,
+        "-S",
+        start,
+        "-A",
+        ",".join(names),
+        "-o",
+        "Account,ElapsedRaw",
+    )
+    if result.code != 0:
+        raise CommandError(f"{result.command}: exit code {result.code}: {result.said}")
+    found: set[str] = set()
+    for line in result.stdout.splitlines():
+        account, _, elapsed = line.partition("|")
+        if elapsed.strip() not in ("", "0"):
+            found.add(fold(account))
+    return frozenset(found)
+
+
+def cancel(
+    runner: CommandRunner,
+    pairs: Iterable[tuple[str, str]],
+    *,
+    patience: float = 60.0,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Cancel the jobs of (account, user) pairs and wait until they are gone: scancel is asynchronous.
+
+    Raises :class:`CommandError` when some are still there after ``patience`` seconds.
+    """
+    wanted = set(pairs)
+    for account, user in sorted(wanted):
+        result = runner.run("scancel", "-A", account, "-u", user)
+        if result.code != 0:
+            raise CommandError(f"{result.command}: exit code {result.code}: {result.said}")
+    waited, pause = 0.0, 0.25
+    while True:
+        left = {pair: n for pair, n in active_jobs(runner).items() if pair in wanted}
+        if not left:
+            return
+        if waited >= patience:
+            shown = ", ".join(f"{n} of {u} in {a}" for (a, u), n in sorted(left.items()))
+            raise CommandError(f"jobs are still there {patience:.0f} s after scancel: {shown}")
+        sleep(pause)
+        waited, pause = waited + pause, min(2.0, pause * 1.5)
+
+
+def known_users(runner: CommandRunner, names: Sequence[str]) -> frozenset[str]:
+    """Which of these names the head node knows (``getent passwd``), in calls of many names."""
+    found: set[str] = set()
+    for start in range(0, len(names), 1000):
+        result = runner.run("getent", "passwd", *names[start : start + 1000])
+        # 2: one or more of the names were not found
+        if result.code not in (0, 2):
+            raise CommandError(f"getent passwd: exit code {result.code}: {result.said}")
+        found |= {fold(line.split(":", 1)[0]) for line in result.stdout.splitlines()}
+    return frozenset(found)

@@ -1,0 +1,1 @@
+"""Waldur through its REST API."""

@@ -1,0 +1,200 @@
+"""Waldur's own REST client with its transport replaced: one session, time limits, retries, real paging.
+
+Facts about the server: X-Result-Count holds the number of rows of a list, pages are linked by ``rel="next"``,
+``page_size`` is cut to 300 silently, errors come as JSON objects, JSON lists or HTML pages.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util.retry import Retry
+from waldur_client import Endpoints, WaldurClient, WaldurClientException, verify_ssl
+
+from reconciler.errors import ReadError
+
+PAGE_SIZE = 300
+# a server may ask for hours; a cycle that comes again in minutes need not wait that long
+_LONGEST_RETRY_AFTER = 60
+_RETRIED = (429, 500, 502, 503, 504)
+_TAGS = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
+
+
+class WaldurError(WaldurClientException, ReadError):  # type: ignore[misc]  # the base is untyped
+    """An answer that is no success, with status and body, or no answer at all (status 0)."""
+
+    def __init__(self, request: str, status: int, body: str, hint: str = "") -> None:
+        answer = f"HTTP {status}: {_readable(body)}" if status else _readable(body)
+        ReadError.__init__(self, f"{request}: {answer}", hint or _advice(status))
+        self.status = status
+        self.body = body
+
+
+class ChangedUnderwayError(WaldurError):
+    """A list changed while its pages were read, so rows may be missing or double."""
+
+
+def _readable(body: str) -> str:
+    text = " ".join(_TAGS.sub(" ", body).split())
+    return text if len(text) <= 500 else text[:500] + "…"
+
+
+def _advice(status: int) -> str:
+    return {
+        0: "Is waldur_api_url right, and does this host reach it?",
+        401: "The token (waldur_api_token) is wrong, expired or revoked.",
+        403: "The token's user lacks a role: it needs to be an owner or service manager of the provider.",
+        404: "Not there, or not visible to the token's user: check waldur_api_url and waldur_offering_uuid.",
+        429: "Waldur limits the rate of requests; the next cycle tries again.",
+    }.get(
+        status,
+        "Waldur or the proxy before it is in trouble; the next cycle tries again." if status > 499 else "",
+    )
+
+
+class ReconcileClient(WaldurClient):  # type: ignore[misc]  # the base is untyped
+    """:class:`waldur_client.WaldurClient` over one session. Counts its requests."""
+
+    def __init__(self, api_url: str, token: str, *, verify: bool = True, timeout: int = 60, retries: int = 4) -> None:
+        super().__init__(api_url, token, user_agent="waldur-reconcile")
+        self.requests_made = 0
+        self.writes_made = 0
+        self._verify = verify and verify_ssl
+        self._timeout = (min(10, timeout), timeout)
+        self._session = requests.Session()
+        retry = Retry(
+            total=retries,
+            backoff_factor=0.5,
+            backoff_jitter=0.5,
+            backoff_max=30,
+            status_forcelist=_RETRIED,
+            # what changes nothing may be sent twice; a POST may not
+            allowed_methods=frozenset({"GET", "HEAD"}),
+            retry_after_max=_LONGEST_RETRY_AFTER,
+            raise_on_status=False,
+        )
+        self._retries = retries
+        self._session.mount("https://", HTTPAdapter(max_retries=retry))
+        self._session.mount("http://", HTTPAdapter(max_retries=retry))
+
+    def _send(self, method: str, url: str, **kwargs: Any) -> requests.Response:
+        parameters: dict[str, Any] = {
+            "headers": self.headers,
+            "verify": self._verify,
+            "timeout": self._timeout,
+            "allow_redirects": False,
+            **kwargs,
+        }
+        shown = f"{method.upper()} {url}"
+        # urllib3 retries until the headers are in; a connection lost within the body is retried here
+        for attempt in range(self._retries + 1 if method in ("get", "head") else 1):
+            self.requests_made += 1
+            self.writes_made += method not in ("get", "head")
+            try:
+                return self._session.request(method, url, **parameters)
+            except requests.exceptions.ChunkedEncodingError as error:
+                if attempt == self._retries or method not in ("get", "head"):
+                    raise WaldurError(shown, 0, f"the answer was cut: {error}") from None
+            except requests.exceptions.RequestException as error:
+                raise WaldurError(shown, 0, _connection_problem(error)) from None
+        raise WaldurError(shown, 0, "the answer was cut every time")
+
+    def _make_request(
+        self,
+        method: str,
+        url: str,
+        valid_states: Iterable[int],
+        retry_count: int = 1,
+        prev_response_data: object = None,
+        **kwargs: Any,
+    ) -> Any:
+        kwargs.pop("allow_redirects", None)
+        response = self._send(method, url, **kwargs)
+        if response.status_code not in valid_states:
+            raise WaldurError(f"{method.upper()} {response.url}", response.status_code, response.text)
+        if method == "head":
+            return response
+        return self._json(response) if response.text else ""
+
+    def _json(self, response: requests.Response) -> Any:
+        try:
+            return response.json()
+        except ValueError:
+            request = f"{response.request.method} {response.url}"
+            raise WaldurError(
+                request,
+                response.status_code,
+                f"not JSON: {response.text}",
+                "Is waldur_api_url the API and not the web front end?",
+            ) from None
+
+    def _get_all(self, url: str, **kwargs: Any) -> list[dict[str, Any]]:
+        """All rows of a list. Raises :class:`ChangedUnderwayError` when rows and their announced number differ."""
+        params: object = kwargs.pop("params", None)
+        rows: list[dict[str, Any]] = []
+        announced: int | None = None
+        while True:
+            response = self._send("get", url, params=params, **kwargs)
+            request = f"GET {response.url}"
+            if response.status_code != 200:
+                if response.status_code == 404 and rows:
+                    raise ChangedUnderwayError(request, 404, "a page vanished while the list was read")
+                raise WaldurError(request, response.status_code, response.text)
+            page = self._json(response)
+            if not isinstance(page, list) or not all(isinstance(row, dict) for row in page):
+                raise WaldurError(request, 200, f"expected a list of objects, found {str(page)[:200]}")
+            rows += page
+            count = response.headers.get("X-Result-Count", "")
+            if count.isdigit():
+                if announced is not None and announced != int(count):
+                    raise ChangedUnderwayError(request, 200, f"the list went from {announced} to {count} rows underway")
+                announced = int(count)
+            following = response.links.get("next", {}).get("url")
+            if not following:
+                break
+            if not page:
+                raise WaldurError(request, 200, "an empty page that links to a next one")
+            # only the query is taken: behind a proxy the host in the link may be another
+            params = parse_qsl(urlsplit(following).query, keep_blank_values=True)
+        if announced is not None and announced != len(rows):
+            raise ChangedUnderwayError(f"GET {url}", 200, f"{announced} rows announced, {len(rows)} received")
+        uuids = [row["uuid"] for row in rows if "uuid" in row]
+        if len(set(uuids)) != len(uuids):
+            raise ChangedUnderwayError(f"GET {url}", 200, "one row came twice, so another may be missing")
+        return rows
+
+    # ---------------------------------------------------------- lists that the base lacks or cannot filter
+
+    def rows(self, endpoint: str, filters: Mapping[str, object], fields: Iterable[str]) -> list[dict[str, Any]]:
+        """All rows of a list endpoint, with just these keys."""
+        query = {**filters, "field": list(fields), "page_size": PAGE_SIZE}
+        return self._query_resource_list(endpoint, query)  # type: ignore[no-any-return]
+
+    def service_provider_rows(
+        self, service_provider_uuid: str, action: str, fields: Iterable[str]
+    ) -> list[dict[str, Any]]:
+        """All rows of a list below a service provider: ``project_permissions``, ``projects``."""
+        endpoint = f"{Endpoints.MarketplaceServiceProviders}/{service_provider_uuid}/{action}"
+        return self.rows(endpoint, {}, fields)
+
+    def periodic_usage_policies(self, offering_uuid: str) -> list[dict[str, Any]]:
+        """The periodic usage policies of an offering (at most one)."""
+        url = self._build_url("marketplace-slurm-periodic-usage-policies")
+        return self._get_all(url, params={"scope_uuid": offering_uuid, "page_size": PAGE_SIZE})
+
+
+def _connection_problem(error: Exception) -> str:
+    """The reason in a line; requests nests them three deep."""
+    reason: Any = error
+    while True:
+        inner = getattr(reason, "reason", None) or (reason.args[0] if getattr(reason, "args", None) else None)
+        if not isinstance(inner, Exception):
+            break
+        reason = inner
+    text = str(reason).split(">: ")[-1].split("): ")[-1]
+    return f"no answer: {text or type(error).__name__}"

@@ -1,0 +1,371 @@
+"""One offering as Waldur tells it, in a number of requests that does not grow with its resources."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from waldur_client import Endpoints
+
+from reconciler.config import Offering
+from reconciler.errors import ReadError
+from reconciler.providers.waldur.client import ChangedUnderwayError, ReconcileClient, WaldurError
+from reconciler.state.facts import LIVE_STATES, TERMINATED, Claim, Facts, OfferingUser, Resource
+from reconciler.state.model import Address, Note
+from reconciler.state.naming import fold
+
+# a list that changes while it is paged is read again, so often
+_ATTEMPTS = 3
+
+
+def _hex(value: object) -> object:
+    return value.replace("-", "").lower() if isinstance(value, str) else value
+
+
+def _blank(value: object) -> object:
+    return "" if value is None else value
+
+
+def _mapping(value: object) -> object:
+    return {} if value is None else value
+
+
+def _day(value: object) -> object:
+    return value[:10] if isinstance(value, str) else value
+
+
+Hex = Annotated[str, BeforeValidator(_hex)]
+Text = Annotated[str, BeforeValidator(_blank)]
+Mapped = Annotated[dict[str, Any], BeforeValidator(_mapping)]
+Day = Annotated[date | None, BeforeValidator(_day)]
+
+
+class _Row(BaseModel):
+    model_config = ConfigDict(extra="ignore", strict=False)
+
+
+class ResourceRow(_Row):
+    """A row of marketplace-provider-resources; keys that older servers lack are optional."""
+
+    uuid: Hex
+    offering_uuid: Hex
+    state: str
+    project_uuid: Hex
+    customer_uuid: Hex
+    name: Text = ""
+    slug: Text = ""
+    backend_id: Text = ""
+    project_name: Text = ""
+    project_slug: Text = ""
+    customer_name: Text = ""
+    customer_slug: Text = ""
+    limits: Mapped = {}
+    attributes: Mapped = {}
+    options: Mapped = {}
+    paused: bool = False
+    downscaled: bool = False
+    restrict_member_access: bool = False
+    created: Day = None
+    end_date: Day = None
+
+
+class OrderRow(_Row):
+    """A row of marketplace-orders."""
+
+    uuid: Hex
+    offering_uuid: Hex
+    state: str
+    type: str
+    marketplace_resource_uuid: Hex
+    limits: Mapped = {}
+    project_slug: Text = ""
+    customer_slug: Text = ""
+
+
+class OfferingUserRow(_Row):
+    """A row of marketplace-offering-users; ``state`` came with newer servers."""
+
+    offering_uuid: Hex
+    user_uuid: Hex
+    username: Text = ""
+    is_restricted: bool = False
+    state: Text = ""
+
+
+class PermissionRow(_Row):
+    """A row of a service provider's project_permissions: one per role."""
+
+    project_uuid: Hex
+    user_uuid: Hex
+    expiration_time: datetime | None = None
+
+
+R = TypeVar("R", bound=_Row)
+PENDING_ORDERS = ("pending-provider", "executing")
+_FLAGS = ("paused", "downscaled", "restrict_member_access")
+
+
+def _fields(row: type[_Row]) -> list[str]:
+    return list(row.model_fields)
+
+
+class WaldurPortal:
+    """The portal of one offering."""
+
+    def __init__(self, offering: Offering, client: ReconcileClient) -> None:
+        self.offering = offering
+        self.client = client
+        self.uuid = offering.waldur_offering_uuid
+        self._provider = ""
+
+    @property
+    def requests(self) -> int:
+        """Requests made so far."""
+        return self.client.requests_made
+
+    def facts(self, now: datetime) -> Facts:
+        """Read everything; a list that changed underway is read again. Raises :class:`ReadError`."""
+        for attempt in range(_ATTEMPTS):
+            try:
+                return self._facts(now)
+            except ChangedUnderwayError:
+                if attempt == _ATTEMPTS - 1:
+                    raise
+        raise AssertionError("unreachable")
+
+    # ------------------------------------------------------------------ lists, checked
+
+    def _checked(self, endpoint: str, filters: Mapping[str, object], row: type[_Row]) -> list[dict[str, Any]]:
+        """Rows of this offering in the states asked for: the server ignores filters it does not know."""
+        rows = self.client.rows(endpoint, {"offering_uuid": self.uuid, **filters}, _fields(row))
+        states = filters.get("state")
+        for found in rows:
+            offering = _hex(found.get("offering_uuid"))
+            if offering != self.uuid:
+                raise ReadError(
+                    f"GET {endpoint}: asked for offering {self.uuid}, got a row of offering {offering}",
+                    "The server ignored the filter; nothing was planned.",
+                )
+            if isinstance(states, tuple) and found.get("state") not in states:
+                raise ReadError(
+                    f"GET {endpoint}: asked for the states {', '.join(states)}, got a row in state "
+                    f"{found.get('state')!r}",
+                    "The server ignored the filter; nothing was planned.",
+                )
+        return rows
+
+    def _facts(self, now: datetime) -> Facts:
+        about = self._about()
+        rows = self._checked(Endpoints.MarketplaceProviderResources, {"state": LIVE_STATES}, ResourceRow)
+        resources, bad, held = self._resources(rows)
+        resources = self._with_orders(resources)
+        users = self._users()
+        provider = str(about.get("customer_uuid") or "")
+        members = self._members(resources, provider, users, now) if resources else {}
+        options = about.get("plugin_options")
+        policy = options.get("account_name_generation_policy") if isinstance(options, dict) else None
+        return Facts(
+            resources=tuple(resources),
+            offering_users=tuple(users),
+            members=members,
+            name_policy=str(policy or ""),
+            bad=tuple(bad),
+            held_names=frozenset(held),
+        )
+
+    def _about(self) -> dict[str, Any]:
+        url = self.client._build_resource_url(  # the base's own way to make a URL
+            Endpoints.MarketplaceProviderOffering, self.uuid
+        )
+        fields = ["uuid", "name", "customer_uuid", "plugin_options"]
+        about = self.client._get(url, valid_states=[200], params={"field": fields})
+        if not isinstance(about, dict) or _hex(about.get("uuid")) != self.uuid:
+            raise ReadError(f"GET {url}: the answer is not about offering {self.uuid}")
+        return about
+
+    def _resources(self, rows: list[dict[str, Any]]) -> tuple[list[Resource], list[Note], list[str]]:
+        resources: list[Resource] = []
+        bad: list[Note] = []
+        held: list[str] = []
+        for row in rows:
+            missing = [flag for flag in _FLAGS if flag not in row]
+            try:
+                parsed = ResourceRow.model_validate(row)
+                if missing:
+                    raise ReadError(f"Waldur did not send {', '.join(missing)}")
+            except (ValidationError, ReadError) as error:
+                uuid = str(row.get("uuid") or "?")
+                text = f"resource {row.get('name')!r}: {_first(error)}"
+                bad.append(Note(Address("waldur.resource", (uuid,)), text, self.offering.name))
+                if isinstance(row.get("backend_id"), str):
+                    held.append(row["backend_id"])
+                elif "backend_id" not in row or row["backend_id"] is not None:
+                    raise ReadError(f"GET {Endpoints.MarketplaceProviderResources}: {text}") from None
+                continue
+            resources.append(Resource(**{k: v for k, v in parsed if k != "offering_uuid"}))
+        return resources, bad, held
+
+    def _with_orders(self, resources: list[Resource]) -> list[Resource]:
+        """Limits of executing updates win; slugs that the resource lacks come from its orders."""
+        pending = self._orders({"state": PENDING_ORDERS})
+        updates = {
+            o.marketplace_resource_uuid: o
+            for o in pending
+            if o.type == "Update" and o.state == "executing" and o.limits
+        }
+        slugs = {o.marketplace_resource_uuid: o for o in pending if o.project_slug}
+        if any(not r.project_slug and r.uuid not in slugs for r in resources):
+            # older servers tell slugs on orders alone; one list of all orders, not one call per resource
+            slugs |= {o.marketplace_resource_uuid: o for o in self._orders({}) if o.project_slug}
+        result = []
+        for resource in resources:
+            order = updates.get(resource.uuid)
+            if order:
+                resource = replace(  # noqa: PLW2901
+                    resource, limits={**resource.limits, **order.limits}, limits_from=order.uuid
+                )
+            known = slugs.get(resource.uuid)
+            if known and not resource.project_slug:
+                resource = replace(  # noqa: PLW2901
+                    resource, project_slug=known.project_slug, customer_slug=known.customer_slug
+                )
+            result.append(resource)
+        return result
+
+    def _orders(self, filters: Mapping[str, object]) -> list[OrderRow]:
+        rows = self._checked(Endpoints.MarketplaceOrder, filters, OrderRow)
+        return [self._parsed(Endpoints.MarketplaceOrder, OrderRow, row) for row in rows]
+
+    def _users(self) -> list[OfferingUser]:
+        rows = self._checked(Endpoints.MarketplaceOfferingUsers, {}, OfferingUserRow)
+        parsed = [self._parsed(Endpoints.MarketplaceOfferingUsers, OfferingUserRow, row) for row in rows]
+        return [OfferingUser(u.user_uuid, u.username, u.is_restricted, u.state) for u in parsed]
+
+    def _parsed(self, endpoint: str, model: type[R], row: dict[str, Any]) -> R:
+        try:
+            return model.model_validate(row)
+        except ValidationError as error:
+            raise ReadError(f"GET {endpoint}: row {row.get('uuid', '')}: {_first(error)}") from None
+
+    # ------------------------------------------------------------------ members
+
+    def _members(
+        self, resources: list[Resource], customer: str, users: list[OfferingUser], now: datetime
+    ) -> dict[str, frozenset[str]]:
+        projects = {r.project_uuid: r.uuid for r in resources}
+        try:
+            permissions = self._permissions(self._provider_uuid(customer))
+        except WaldurError as error:
+            if error.status not in (403, 404):
+                raise
+            return {p: self._team(resource, now) for p, resource in projects.items()}
+        found: dict[str, set[str]] = defaultdict(set)
+        for row in permissions:
+            if row.project_uuid in projects and not _expired(row.expiration_time, now):
+                found[row.project_uuid].add(row.user_uuid)
+        return {project: frozenset(found.get(project, ())) for project in projects}
+
+    def _provider_uuid(self, customer: str) -> str:
+        if not self._provider:
+            rows = self.client.rows(
+                Endpoints.MarketplaceServiceProviders, {"customer_uuid": customer}, ["uuid", "customer_uuid"]
+            )
+            mine = [row for row in rows if _hex(row.get("customer_uuid")) == _hex(customer)]
+            if len(mine) != 1:
+                raise WaldurError("GET marketplace-service-providers", 404, f"none for customer {customer}")
+            self._provider = str(mine[0]["uuid"])
+        return self._provider
+
+    def _permissions(self, provider: str) -> list[PermissionRow]:
+        rows = self.client.service_provider_rows(provider, "project_permissions", _fields(PermissionRow))
+        return [self._parsed("project_permissions", PermissionRow, row) for row in rows]
+
+    def _team(self, resource: str, now: datetime) -> frozenset[str]:
+        rows = self.client.marketplace_provider_resource_get_team(resource)
+        if not isinstance(rows, list) or not all(isinstance(r, dict) and r.get("uuid") for r in rows):
+            raise ReadError(f"GET marketplace-provider-resources/{resource}/team/: not a list of users")
+        return frozenset(str(_hex(r["uuid"])) for r in rows if not _expired(_moment(r.get("expiration_time")), now))
+
+    # ------------------------------------------------------------------ questions about single accounts
+
+    def claims(self, names: Iterable[str], offerings: frozenset[str]) -> dict[str, Claim]:
+        """Ask about each account alone, by backend_id; years of terminated resources are never read."""
+        return {name: self._claim(name, offerings) for name in names}
+
+    def _claim(self, name: str, offerings: frozenset[str]) -> Claim:
+        fields = [*_fields(ResourceRow)]
+        rows = self.client.rows(Endpoints.MarketplaceProviderResources, {"backend_id": name}, fields)
+        mine = [r for r in rows if fold(str(r.get("backend_id") or "")) == name]
+        if len(mine) < len(rows):
+            return Claim("elsewhere", "Waldur ignored the filter by backend_id", offering=self.offering.name)
+        for row in mine:
+            if row.get("state") != TERMINATED:
+                text = f'resource "{row.get("name")}" in state {row.get("state")} has this account'
+                return Claim("elsewhere", text, offering=self.offering.name)
+        for row in mine:
+            if _hex(row.get("offering_uuid")) in offerings:
+                return self._terminated(self._parsed("marketplace-provider-resources", ResourceRow, row))
+        return Claim("unknown", offering=self.offering.name)
+
+    def _terminated(self, row: ResourceRow) -> Claim:
+        settings = self.offering.backend_settings
+        customer, project, _ = settings.prefixes
+        parents = [fold(project + row.project_slug)] if row.project_slug else []
+        if row.customer_slug and not settings.parent_account:
+            parents.append(fold(customer + row.customer_slug))
+        text = f'resource "{row.name}" {row.uuid} is {TERMINATED} in Waldur'
+        return Claim("terminated", text, tuple(parents), self.offering.name)
+
+    def made(self, containers: Iterable[str]) -> frozenset[str]:
+        """Those whose name is our prefix and a slug of a project or customer that the portal knows."""
+        names = frozenset(containers)
+        if not names:
+            return names
+        fields = ("uuid", "slug", "customer_slug")
+        try:
+            provider = self._provider_uuid(str(self._about().get("customer_uuid") or ""))
+            rows = self.client.service_provider_rows(provider, "projects", fields)
+        except WaldurError as error:
+            if error.status not in (403, 404):
+                raise
+            return frozenset()
+        customer, project, _ = self.offering.backend_settings.prefixes
+        known = {fold(project + str(r["slug"])) for r in rows if r.get("slug")}
+        known |= {fold(customer + str(r["customer_slug"])) for r in rows if r.get("customer_slug")}
+        return names & known
+
+    def policy(self) -> Mapping[str, object] | None:
+        """The offering's periodic usage policy; None where it has none or the server knows no policies."""
+        try:
+            rows = self.client.periodic_usage_policies(self.uuid)
+        except WaldurError as error:
+            if error.status in (403, 404):
+                return None
+            raise
+        return next((r for r in rows if _hex(r.get("scope_uuid")) == self.uuid), None)
+
+
+def _expired(moment: datetime | None, now: datetime) -> bool:
+    if moment is None:
+        return False
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) <= now
+
+
+def _moment(value: object) -> datetime | None:
+    if value is None:
+        return None
+    try:
+        return datetime.fromisoformat(str(value))
+    except ValueError:
+        raise ReadError(f"team: expiration_time {value!r} is no time") from None
+
+
+def _first(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        detail = error.errors()[0]
+        return f"{'.'.join(str(p) for p in detail['loc'])}: {detail['msg']} (found {detail['input']!r})"
+    return str(error)

@@ -1,0 +1,1 @@
+"""A plan or a report as text, JSON, shell script: pure functions of data."""

@@ -1,0 +1,82 @@
+"""Terraform's machine-readable event lines: one JSON object per line."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+from reconciler import __version__
+from reconciler.apply import Event
+from reconciler.plan import FORMAT_VERSION, Plan
+from reconciler.state.diff import Action, Change
+
+_VERB = {Action.CREATE: "create", Action.UPDATE: "update", Action.DELETE: "delete"}
+
+
+def _line(level: str, message: str, kind: str, **rest: object) -> str:
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return json.dumps(
+        {
+            "@level": level,
+            "@message": message,
+            "@module": "reconcile.ui",
+            "@timestamp": now,
+            "type": kind,
+            **rest,
+        }
+    )
+
+
+def version() -> str:
+    """The first line of every stream."""
+    return _line("info", f"reconcile {__version__}", "version", reconcile=__version__, ui=FORMAT_VERSION)
+
+
+def _resource(change: Change) -> dict[str, object]:
+    return {
+        "addr": str(change.address),
+        "resource_type": change.address.kind,
+        "resource_name": "/".join(change.address.key),
+        "resource_key": list(change.address.key),
+    }
+
+
+def planned(change: Change) -> str:
+    """A change that the plan holds."""
+    message = f"{change.address}: Plan to {_VERB[change.action]}"
+    body = {"resource": _resource(change), "action": _VERB[change.action], "reason": change.reason}
+    if change.blocked:
+        return _line("warn", f"{message} is blocked: {change.blocked}", "planned_change", change=body)
+    return _line("info", message, "planned_change", change=body)
+
+
+def change_summary(operation: str, add: int, change: int, remove: int) -> str:
+    """Counts, after planning (``plan``) and after applying (``apply``)."""
+    words = (
+        f"Plan: {add} to add, {change} to change, {remove} to destroy."
+        if operation == "plan"
+        else f"Apply complete! Resources: {add} added, {change} changed, {remove} destroyed."
+    )
+    counts = {"add": add, "change": change, "remove": remove, "operation": operation}
+    return _line("info", words, "change_summary", changes=counts)
+
+
+def plan_summary(plan: Plan) -> str:
+    """The counts of a plan."""
+    return change_summary("plan", *(plan.count(a) for a in Action))
+
+
+def hook(event: Event, change: Change, seconds: float, text: str) -> str:
+    """One step of one object."""
+    level = "error" if event is Event.ERRORED else "info"
+    body: dict[str, object] = {"resource": _resource(change), "action": _VERB[change.action]}
+    if event is not Event.START:
+        body["elapsed_seconds"] = round(seconds, 3)
+    message = f"{change.address}: {event.value.removeprefix('apply_').capitalize()}"
+    return _line(level, f"{message}: {text}" if text else message, event.value, hook=body)
+
+
+def diagnostic(severity: str, text: str, detail: str = "") -> str:
+    """An error or warning that belongs to no single object."""
+    body = {"severity": severity, "summary": text, "detail": detail}
+    return _line("error" if severity == "error" else "warn", text, "diagnostic", diagnostic=body)

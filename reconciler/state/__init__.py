@@ -1,0 +1,1 @@
+"""The vocabulary: kinds, states, differences. No I/O, nothing of ours outside itself."""

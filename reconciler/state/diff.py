@@ -1,0 +1,157 @@
+"""The difference between two states, keyed by address: create, update, delete."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from reconciler.state.kinds import KINDS, Compare
+from reconciler.state.model import (
+    UNMANAGED,
+    Address,
+    Desired,
+    Obj,
+    Refused,
+    State,
+    Value,
+    Wanted,
+    accepts,
+    target,
+)
+
+
+class Action(StrEnum):
+    """What happens to an object."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One object's difference. ``before`` is what must still be there when it is applied.
+
+    ``after`` has the managed fields of a new object, or all known fields of an updated one. A change with
+    ``blocked`` is shown and never applied; ``blocked`` says why and what lifts it.
+    """
+
+    address: Address
+    action: Action
+    before: Mapping[str, Value] | None
+    after: Mapping[str, Value] | None
+    reason: str = ""
+    offerings: frozenset[str] = frozenset()
+    blocked: str = ""
+    jobs: int = 0  # running and pending jobs that a deletion cancels
+
+    def changed(self) -> tuple[str, ...]:
+        """Names of the fields that get another value, in the kind's order."""
+        before, after = self.before or {}, self.after or {}
+        return tuple(
+            f.name
+            for f in KINDS[self.address.kind].fields
+            if f.name in after and (self.before is None or before.get(f.name) != after[f.name])
+        )
+
+
+def values_of(obj: Obj) -> dict[str, Value]:
+    """The plain values of an actual object."""
+    return dict(obj.values)  # type: ignore[arg-type]  # actual objects hold plain values only
+
+
+def diff(desired: Desired, actual: State) -> list[Change]:
+    """All changes that turn ``actual`` into ``desired``. Held objects and what is in neither are left out.
+
+    Pure: no clock, no I/O. Fields that only differ as :class:`Refused` become a blocked change of their
+    own, so that the other fields of the object go on.
+    """
+    changes: list[Change] = []
+    same: set[tuple[int, int]] = set()  # pairs of shared value maps already seen to be equal
+    for address, wanted in desired.objects.items():
+        if address in desired.held:
+            continue
+        present = actual.get(address)
+        if present is None:
+            changes.append(_create(address, wanted))
+            continue
+        pair = (id(wanted.values), id(present.values))
+        if pair in same:
+            continue
+        found = list(_updates(address, wanted, present))
+        if found:
+            changes += found
+        else:
+            same.add(pair)
+    for address, gone in desired.absent.items():
+        present = actual.get(address)
+        if present is not None and address not in desired.held:
+            changes.append(Change(address, Action.DELETE, values_of(present), None, gone.reason, gone.offerings))
+    return changes
+
+
+def _create(address: Address, wanted: Obj) -> Change:
+    fields = KINDS[address.kind].by_name
+    after = {
+        name: _created(target(value, fields[name].fresh), fields[name].compare)
+        for name, value in wanted.values.items()
+        if value is not UNMANAGED
+    }
+    refused = [f"{n}: {v.why}" for n, v in wanted.values.items() if isinstance(v, Refused)]
+    return Change(address, Action.CREATE, None, after, wanted.reason, wanted.offerings, blocked="; ".join(refused))
+
+
+def _created(value: Value, compare: Compare) -> Value:
+    return dict(value) if compare is Compare.TRES and isinstance(value, Mapping) else value
+
+
+def _updates(address: Address, wanted: Obj, present: Obj) -> Iterable[Change]:
+    before = present.values
+    writable: dict[str, Value] = {}
+    refused: dict[str, Value] = {}
+    why: list[str] = []
+    moved = "parent" in wanted.values and not accepts(wanted.values["parent"], _plain(before.get("parent")))
+    for name, want in wanted.values.items():
+        have = _plain(before.get(name))
+        # what is inherited may change when the object moves, so it is written down
+        if accepts(want, have) and not (moved and name in present.inherited and want is not UNMANAGED):
+            continue
+        if isinstance(want, Refused):
+            refused[name] = target(want, have)
+            why.append(f"{name}: {want.why}")
+        else:
+            writable[name] = target(want, have)
+    old = values_of(present)
+    if writable:
+        yield Change(address, Action.UPDATE, old, {**old, **writable}, wanted.reason, wanted.offerings)
+    if refused:
+        yield Change(
+            address,
+            Action.UPDATE,
+            old,
+            {**old, **refused},
+            wanted.reason,
+            wanted.offerings,
+            blocked="; ".join(why),
+        )
+
+
+def _plain(value: Wanted) -> Value:
+    return value  # type: ignore[return-value]  # actual objects hold plain values only
+
+
+def overlay(state: State, changes: Iterable[Change]) -> State:
+    """The state after these changes on an ideal cluster: the model that proofs and previews use."""
+    result = dict(state)
+    for change in changes:
+        if change.blocked:
+            continue
+        if change.action is Action.DELETE:
+            result.pop(change.address, None)
+        else:
+            fresh = {f.name: f.fresh for f in KINDS[change.address.kind].fields}
+            base = values_of(result[change.address]) if change.address in result else fresh
+            after = change.after or {}
+            result[change.address] = Obj({**base, **{n: after[n] for n in change.changed()}})
+    return result

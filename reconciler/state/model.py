@@ -1,0 +1,234 @@
+"""Objects at addresses in states: the vocabulary everything else speaks.
+
+A *state* maps an :class:`Address` to an :class:`Obj`. A desired field may be a plain value, ``UNMANAGED``
+(never compared, never written), a :class:`Constraint` (several values are fine) or :class:`Refused`
+(wanted, but it must not be written, with the reason).
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final, NamedTuple, Protocol, runtime_checkable
+
+Tres = Mapping[str, int]
+Value = None | str | int | frozenset[str] | Tres
+
+
+class _Unmanaged(Enum):
+    UNMANAGED = "unmanaged"
+
+    def __repr__(self) -> str:
+        return "UNMANAGED"
+
+
+UNMANAGED: Final = _Unmanaged.UNMANAGED
+
+
+@runtime_checkable
+class Constraint(Protocol):
+    """A desired value that more than one actual value satisfies."""
+
+    def accepts(self, actual: Value) -> bool:
+        """Whether the actual value needs no change."""
+
+    def target(self, actual: Value) -> Value:
+        """The value to write when it does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unless:
+    """Anything will do except the refused values; ``wanted`` is written instead of those."""
+
+    wanted: Value
+    refused: frozenset[Value]
+
+    def accepts(self, actual: Value) -> bool:
+        """True when the actual value is none of the refused ones."""
+        return actual not in self.refused
+
+    def target(self, actual: Value) -> Value:
+        """Always the wanted value."""
+        return self.wanted
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """Any of the allowed values will do; ``wanted`` is written when it is none of them."""
+
+    wanted: Value
+    allowed: frozenset[Value]
+
+    def accepts(self, actual: Value) -> bool:
+        """True when the actual value is allowed."""
+        return actual in self.allowed
+
+    def target(self, actual: Value) -> Value:
+        """Always the wanted value."""
+        return self.wanted
+
+
+@dataclass(frozen=True, slots=True)
+class AtLeast:
+    """A set that contains ``wanted`` and none of ``refused``; more elements are somebody else's."""
+
+    wanted: frozenset[str]
+    refused: frozenset[str] = frozenset()
+
+    def accepts(self, actual: Value) -> bool:
+        """True when nothing wanted is missing and nothing refused is there."""
+        return isinstance(actual, frozenset) and self.wanted <= actual and not (self.refused & actual)
+
+    def target(self, actual: Value) -> Value:
+        """The wanted elements, with what else was there and is not refused."""
+        return self.wanted | (actual - self.refused) if isinstance(actual, frozenset) else self.wanted
+
+
+@dataclass(frozen=True)
+class TresExcept:
+    """A TRES map where some TRES have no owner here and stay as they are."""
+
+    wanted: Tres
+    unmanaged: frozenset[str]
+
+    def accepts(self, actual: Value) -> bool:
+        """True when the managed TRES are as wanted."""
+        return self.target(actual) == (actual if isinstance(actual, Mapping) else {})
+
+    def target(self, actual: Value) -> Value:
+        """The wanted TRES beside the unmanaged ones as they are."""
+        kept = {k: v for k, v in actual.items() if k in self.unmanaged} if isinstance(actual, Mapping) else {}
+        return {**kept, **self.wanted}
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A wanted value that cannot or must not be written, and why."""
+
+    wanted: Value | Constraint
+    why: str
+
+
+Wanted = Value | _Unmanaged | Constraint | Refused
+
+
+def accepts(wanted: Wanted, actual: Value) -> bool:
+    """Whether an actual value satisfies a wanted one."""
+    if wanted is UNMANAGED:
+        return True
+    if isinstance(wanted, Refused):
+        return accepts(wanted.wanted, actual)
+    if isinstance(wanted, Unless | OneOf | AtLeast | TresExcept):
+        return wanted.accepts(actual)
+    return wanted == actual
+
+
+def target(wanted: Wanted, actual: Value) -> Value:
+    """The value that a write would give the field."""
+    if isinstance(wanted, _Unmanaged):
+        return actual
+    if isinstance(wanted, Refused):
+        return target(wanted.wanted, actual)
+    if isinstance(wanted, Unless | OneOf | AtLeast | TresExcept):
+        return wanted.target(actual)
+    return wanted  # type: ignore[return-value]  # a plain value is all that is left
+
+
+class Address(NamedTuple):
+    """``slurm.account["hpc_a"]``: the kind of an object and its key."""
+
+    kind: str
+    key: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.kind}[{','.join(json.dumps(k, ensure_ascii=False) for k in self.key)}]"
+
+    def matches(self, pattern: str) -> bool:
+        """Whether a ``--target`` glob names this address; quotes may be left out (shells eat them)."""
+        text = str(self)
+        plain = text.replace('"', "")
+        wanted = pattern.replace('"', "").replace("'", "")
+        return plain == wanted or fnmatch.fnmatchcase(plain, _literal_brackets(wanted))
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """The inverse of ``str``. Raises ``ValueError``."""
+        match = re.fullmatch(r"([a-z_.]+)\[(.*)\]", text, re.DOTALL)
+        if not match:
+            raise ValueError(f'not an address: {text!r} (like slurm.account["name"])')
+        key = json.loads(f"[{match[2]}]")
+        if not key or not all(isinstance(k, str) for k in key):
+            raise ValueError(f'not an address: {text!r} (like slurm.account["name"])')
+        return cls(match[1], tuple(key))
+
+
+def _literal_brackets(pattern: str) -> str:
+    """In addresses brackets are literal, only ``*`` and ``?`` are wildcards."""
+    return pattern.replace("[", "[[]")
+
+
+@dataclass(frozen=True, slots=True)
+class Obj:
+    """One object. ``values`` holds every field of its kind that is known.
+
+    ``inherited`` names fields whose value comes from a parent; ``reason`` (desired side) says which
+    resource and which rule asks for the object; ``offerings`` are the offerings it belongs to.
+    """
+
+    values: Mapping[str, Wanted]
+    reason: str = ""
+    offerings: frozenset[str] = frozenset()
+    inherited: frozenset[str] = frozenset()
+
+
+State = dict[Address, Obj]
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something about an object that a person should know; ``address`` may be a Waldur one."""
+
+    address: Address
+    text: str
+    offering: str = ""
+
+
+@dataclass
+class Desired:
+    """What should be, and everything the builder has to say about it.
+
+    ``absent``: objects that should not exist (removed); ``held``: neither created, changed nor deleted,
+    because it is unclear what they should be; ``orphans``: they look like ours and nobody claims them.
+    """
+
+    objects: State = field(default_factory=dict)
+    absent: State = field(default_factory=dict)
+    held: dict[Address, str] = field(default_factory=dict)
+    orphans: list[Note] = field(default_factory=list)
+    refused: list[Note] = field(default_factory=list)
+    waiting: list[Note] = field(default_factory=list)
+    warnings: list[Note] = field(default_factory=list)
+
+
+def json_value(value: Value) -> object:
+    """A value as JSON: sets as sorted lists, TRES as sorted objects."""
+    if isinstance(value, frozenset):
+        return sorted(value)
+    if isinstance(value, Mapping):
+        return dict(sorted(value.items()))
+    return value
+
+
+def from_json(value: object) -> Value:
+    """The inverse of :func:`json_value`. Raises ``ValueError`` for anything it never gives."""
+    if value is None or isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
+        return value
+    if isinstance(value, list) and all(isinstance(v, str) for v in value):
+        return frozenset(value)
+    if isinstance(value, dict) and all(isinstance(k, str) and isinstance(v, int) for k, v in value.items()):
+        return dict(value)
+    raise ValueError(f"not a field value: {value!r}")

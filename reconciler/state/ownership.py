@@ -1,0 +1,282 @@
+"""Which objects of the cluster are ours: what may be removed, what is an orphan, what is left alone.
+
+An object outside the managed scope is never touched. Inside it, an account whose resource ended is removed,
+one that nobody claims is an orphan; likewise the users of managed accounts.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from reconciler.state import kinds
+from reconciler.state.facts import Claim
+from reconciler.state.model import Address, Desired, Note, Obj, State, Unless
+
+ROOT = "root"  # SLURM's own account, without which there is no tree
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """Where one offering's accounts stand: below ``root``, one prefix per level, allocations last."""
+
+    offering: str
+    root: str
+    prefixes: tuple[str, ...]
+
+    @property
+    def tell_tale(self) -> str:
+        """The allocation prefix, where it alone shows that an account is an allocation."""
+        own = self.prefixes[-1]
+        others = self.prefixes[:-1]
+        return own if own and not any(own.startswith(p) or p.startswith(own) for p in others) else ""
+
+
+@dataclass
+class Scope:
+    """What belongs to the offerings of a cluster; filled by the builder."""
+
+    levels: list[Level] = field(default_factory=list)
+    managed: set[str] = field(default_factory=set)  # accounts whose member list is ours
+    existing_only: set[str] = field(default_factory=set)  # accounts that another backend makes
+    known_users: set[str] = field(default_factory=set)  # usernames the portal knows
+    held_users: set[str] = field(default_factory=set)
+    common_default: dict[str, str] = field(default_factory=dict)
+    leave_defaults: bool = False
+
+
+def _by_parent(actual: State) -> dict[str, list[str]]:
+    children: dict[str, list[str]] = defaultdict(list)
+    for address, obj in actual.items():
+        if address.kind == "slurm.account":
+            children[str(obj.values.get("parent") or "")].append(address.key[0])
+    return children
+
+
+def _looks_ours(scope: Scope, actual: State) -> tuple[dict[str, Level], dict[str, tuple[Level, int]]]:
+    """Accounts that look like allocations of an offering, and those that look like their containers."""
+    children = _by_parent(actual)
+    allocations: dict[str, Level] = {}
+    containers: dict[str, tuple[Level, int]] = {}
+    for level in scope.levels:
+        here = [level.root]
+        for depth, prefix in enumerate(level.prefixes):
+            here = [c for parent in here for c in children.get(parent, ()) if c.startswith(prefix)]
+            last = depth == len(level.prefixes) - 1
+            for name in here:
+                if last:
+                    allocations.setdefault(name, level)
+                else:
+                    containers.setdefault(name, (level, depth))
+        if mark := level.tell_tale:
+            for address in actual:
+                if address.kind == "slurm.account" and address.key[0].startswith(mark):
+                    allocations.setdefault(address.key[0], level)
+    return allocations, containers
+
+
+def unclaimed(desired: Desired, scope: Scope, actual: State) -> dict[str, Level]:
+    """Accounts that look like allocations of ours and that no resource names: ask the portal about them."""
+    allocations, containers = _looks_ours(scope, actual)
+    return {
+        name: level
+        for name, level in allocations.items()
+        if name not in containers
+        and kinds.account(name) not in desired.objects
+        and kinds.account(name) not in desired.held
+    }
+
+
+def empty_containers(desired: Desired, scope: Scope, actual: State) -> dict[str, tuple[Level, int]]:
+    """Customer and project accounts that hold nothing and that no resource needs, with level and depth."""
+    children = _by_parent(actual)
+    _, containers = _looks_ours(scope, actual)
+    used = {a.key[0] for a in actual if a.kind == "slurm.association"}
+    return {
+        name: where
+        for name, where in containers.items()
+        if not children.get(name)
+        and name not in used
+        and kinds.account(name) not in desired.objects
+        and kinds.account(name) not in desired.held
+    }
+
+
+def managed_on_cluster(scope: Scope, actual: State) -> int:
+    """How many allocation accounts the cluster has under management: what the portal must roughly know."""
+    allocations, containers = _looks_ours(scope, actual)
+    named = {name for name in scope.managed if kinds.account(name) in actual}
+    return len(named | (allocations.keys() - containers.keys()))
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What the configuration says about objects nobody claims."""
+
+    prune: bool = False
+
+
+def own(  # six inputs of one pure step
+    desired: Desired,
+    scope: Scope,
+    actual: State,
+    claims: Mapping[str, Claim],
+    made: frozenset[str] = frozenset(),
+    policy: Policy = Policy(),
+) -> Desired:
+    """Complete a desired state with what has to go, what is an orphan, and the users' default accounts.
+
+    ``claims``: the portal's word on each account of :func:`unclaimed`; ``made``: names among
+    :func:`empty_containers` whose slug the portal knows. The same object is returned.
+    """
+    _only_existing(desired, scope, actual)
+    going = _accounts(desired, actual, claims, policy)
+    _containers(desired, actual, claims, made, going)
+    _associations(desired, scope, actual, policy)
+    _defaults(desired, scope, actual)
+    return desired
+
+
+def _only_existing(desired: Desired, scope: Scope, actual: State) -> None:
+    for name in scope.existing_only:
+        address = kinds.account(name)
+        if address in desired.objects and address not in actual:
+            note = Note(address, "not on the cluster, and orders of its offering are processed elsewhere")
+            desired.waiting.append(note)
+            desired.held[address] = note.text
+            for other in [a for a in desired.objects if a.kind == "slurm.association" and a.key[0] == name]:
+                del desired.objects[other]
+
+
+def _accounts(desired: Desired, actual: State, claims: Mapping[str, Claim], policy: Policy) -> set[str]:
+    going: set[str] = set()
+    for name, claim in claims.items():
+        address = kinds.account(name)
+        if claim.verdict == "elsewhere":
+            desired.held[address] = claim.text
+        elif claim.verdict == "terminated":
+            going.add(name)
+            desired.absent[address] = Obj({}, claim.text, frozenset({claim.offering}))
+        elif policy.prune:
+            going.add(name)
+            reason = "orphan: no Waldur resource names it, and reconcile.prune is on"
+            desired.absent[address] = Obj({}, reason, frozenset({claim.offering}))
+        else:
+            desired.orphans.append(Note(address, "no Waldur resource names this account", claim.offering))
+    for address in actual:
+        if address.kind == "slurm.association" and address.key[0] in going:
+            gone = desired.absent[kinds.account(address.key[0])]
+            desired.absent[address] = Obj({}, f"its account goes: {gone.reason}", gone.offerings)
+    return going
+
+
+def _containers(
+    desired: Desired, actual: State, claims: Mapping[str, Claim], made: frozenset[str], going: set[str]
+) -> None:
+    """Projects, then customers, that hold nothing once the accounts in ``going`` have left."""
+    children = _by_parent(actual)
+    used = {a.key[0] for a in actual if a.kind == "slurm.association"}
+    ours = [p for name in claims if name in going for p in claims[name].parents]
+    for name in dict.fromkeys([*ours, *sorted(made)]):
+        address = kinds.account(name)
+        wanted_below = any(
+            o.values.get("parent") == name for a, o in desired.objects.items() if a.kind == "slurm.account"
+        )
+        if (
+            address in actual
+            and address not in desired.objects
+            and address not in desired.held
+            and name not in used
+            and not wanted_below
+            and set(children.get(name, ())) <= going
+        ):
+            offering = next((c.offering for c in claims.values() if name in c.parents), "")
+            going.add(name)
+            desired.absent[address] = Obj(
+                {}, "made for a project or customer that has no resources any more", frozenset({offering})
+            )
+
+
+def _associations(desired: Desired, scope: Scope, actual: State, policy: Policy) -> None:
+    for address in actual:
+        if address.kind != "slurm.association" or address in desired.objects or address in desired.absent:
+            continue
+        name, user = address.key
+        if kinds.account(name) in desired.held or user in scope.held_users:
+            continue
+        if name in scope.managed:
+            account = desired.objects.get(kinds.account(name))
+            offerings = account.offerings if account else frozenset()
+            if user in scope.known_users:
+                reason = "the user is no member of the project any more, or restricted"
+                desired.absent[address] = Obj({}, reason, offerings)
+            elif policy.prune:
+                reason = "orphan: Waldur does not know the user, and reconcile.prune is on"
+                desired.absent[address] = Obj({}, reason, offerings)
+            else:
+                desired.orphans.append(
+                    Note(address, "Waldur does not know this user", next(iter(sorted(offerings)), ""))
+                )
+        elif name == ROOT and user in scope.known_users:
+            desired.orphans.append(
+                Note(
+                    address,
+                    "bypasses every limit (older agents made it by DefaultAccount=root); remove it with: "
+                    f"sacctmgr -i remove user where name={user} account={ROOT}",
+                )
+            )
+
+
+def _defaults(desired: Desired, scope: Scope, actual: State) -> None:
+    """A user's default account is one of its own allocations, and never one that it is about to lose."""
+    own_accounts: dict[str, list[str]] = defaultdict(list)
+    for address in desired.objects:
+        if address.kind == "slurm.association" and kinds.account(address.key[0]) not in desired.held:
+            own_accounts[address.key[1]].append(address.key[0])
+    losing: dict[str, set[str]] = defaultdict(set)
+    staying: dict[str, set[str]] = defaultdict(set)
+    for address in actual:
+        if address.kind == "slurm.association":
+            (losing if address in desired.absent else staying)[address.key[1]].add(address.key[0])
+    for user in sorted(own_accounts.keys() | losing.keys()):
+        address = kinds.user(user)
+        mine = sorted(own_accounts.get(user, ()))
+        if common := scope.common_default.get(user):
+            desired.objects[address] = Obj({"default_account": common}, "default_account_policy is common")
+            continue
+        if address not in actual or user in scope.held_users:
+            continue
+        others = sorted(staying[user] - set(mine) - {ROOT})
+        choice = [*mine, *others, *(n for n in staying[user] if n == ROOT)]
+        if not choice:
+            continue
+        refused = set(losing[user])
+        if mine and not scope.leave_defaults:
+            refused |= {"", ROOT}
+        if refused:
+            desired.objects[address] = Obj(
+                {"default_account": Unless(choice[0], frozenset(refused))},
+                "a user's default account is one of its own allocations",
+            )
+
+
+def hold_back(desired: Desired, actual: State, missing: frozenset[str]) -> None:
+    """Users that the head node does not know yet get no new associations; they are listed as waiting."""
+    for user in sorted(missing):
+        new = [a for a in _of_user(desired, user) if a not in actual]
+        for address in new:
+            del desired.objects[address]
+        if new:
+            accounts = ", ".join(a.key[0] for a in new)
+            note = f"unknown to the head node (getent passwd), not yet added to {accounts}"
+            desired.waiting.append(Note(kinds.user(user), note))
+
+
+def _of_user(desired: Desired, user: str) -> Iterator[Address]:
+    return (a for a in list(desired.objects) if a.kind == "slurm.association" and a.key[1] == user)
+
+
+def members_to_add(desired: Desired, actual: State) -> frozenset[str]:
+    """Users who would get their first or a further association."""
+    return frozenset(a.key[1] for a in desired.objects if a.kind == "slurm.association" and a not in actual)

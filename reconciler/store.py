@@ -1,0 +1,56 @@
+"""What outlives a run. Here: one apply at a time per cluster, by a file lock that names its holder."""
+
+from __future__ import annotations
+
+import fcntl
+import getpass
+import os
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from reconciler.errors import LockedError, ReconcileError
+
+
+@contextmanager
+def cluster_lock(state_dir: Path, cluster: str) -> Iterator[None]:
+    """Hold the lock of a cluster. Raises :class:`LockedError` with the holder's name.
+
+    The kernel drops the lock when its holder ends, however it ends, so a crashed one never blocks.
+    """
+    directory = state_dir / "locks"
+    path = directory / f"{re.sub(r'[^A-Za-z0-9_.-]', '_', cluster) or 'default'}.lock"
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise ReconcileError(
+            f"{path}: the lock file cannot be opened: {error.strerror}",
+            "Set reconcile.state_dir to a directory that this user may write.",
+        ) from None
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(handle, 500).decode("utf-8", "replace").strip() or "an unnamed process"
+            raise LockedError(
+                f"cluster {cluster!r}: another apply is running: {holder}",
+                "Wait for it to end. The lock goes with its holder; no file needs to be removed.",
+            ) from None
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, _holder().encode(), 0)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _holder() -> str:
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):
+        name = str(os.getuid())
+    since = datetime.now(UTC).isoformat(timespec="seconds")
+    return f"process {os.getpid()} of {name} on {socket.gethostname()} since {since}\n"
