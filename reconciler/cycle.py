@@ -125,7 +125,7 @@ class Cluster:
             cancels_jobs=self.config.reconcile.on_member_removal == "cancel_jobs",
             allowed=allowed,
         )
-        return Planned(restricted(plan, targets, offering), reading, built, desired, tuple(changes))
+        return Planned(restricted(plan, targets, offering), reading, built, desired, ordered(changes, reading.state))
 
     def apply(self, plan: Plan, *, reading: Reading | None = None, listener: Listener | None = None) -> Outcome:
         """Apply a plan under the lock. Without a ``reading`` of this moment its preconditions are checked.

@@ -94,7 +94,7 @@ def _position(change: Change, depth: Mapping[str, int]) -> tuple[int, int, int]:
     kind = KINDS[change.address.kind]
     level = depth.get(change.address.key[0], 0) if change.address.kind == "slurm.account" else 0
     if change.action is Action.DELETE:
-        return (2, -kind.rank, -level)
+        return (2, -kind.rank, int(change.last) - level)
     if change.action is Action.UPDATE and change.address.kind == "slurm.account" and "parent" in change.changed():
         # below its new parent, before anything that might need the old one gone
         return (0, kind.rank, 1000 + level)
@@ -124,8 +124,19 @@ def _depths(changes: Sequence[Change], actual: State) -> dict[str, int]:
 
 
 def ordered(changes: Iterable[Change], actual: State | None = None) -> tuple[Change, ...]:
-    """All changes in the order of :func:`steps`."""
-    return tuple(change for step in steps(changes, actual) for change in step)
+    """All changes in the order of :func:`steps`, default accounts marked to go last."""
+    state = actual or {}
+    marked = [replace(c, last=True) if _is_default(c, state) else c for c in changes]
+    return tuple(change for step in steps(marked, state) for change in step)
+
+
+def _is_default(change: Change, actual: State) -> bool:
+    """sacctmgr refuses to remove a user's default account while others remain, even in the same command."""
+    if change.action is not Action.DELETE or change.address.kind != "slurm.association":
+        return False
+    account, user = change.address.key
+    present = actual.get(kinds.user(user))
+    return present is not None and present.values.get("default_account") == account
 
 
 def select(changes: Sequence[Change], targets: Sequence[str], offering: str = "") -> list[Change]:
@@ -231,6 +242,8 @@ def _change_document(change: Change, cluster: str, prefix: str) -> dict[str, Any
     document["reconcile"] = {"cluster": cluster, "offerings": sorted(change.offerings - {""})}
     if change.blocked:
         document["reconcile"]["blocked"] = change.blocked
+    if change.last:
+        document["reconcile"]["last"] = True
     if change.jobs:
         document["reconcile"]["cancels_jobs"] = change.jobs
     return document
@@ -363,6 +376,7 @@ def _change(document: Mapping[str, Any]) -> Change:
         frozenset(document["reconcile"]["offerings"]),
         document["reconcile"].get("blocked", ""),
         document["reconcile"].get("cancels_jobs", 0),
+        document["reconcile"].get("last", False),
     )
 
 

@@ -45,6 +45,7 @@ class Change:
     offerings: frozenset[str] = frozenset()
     blocked: str = ""
     jobs: int = 0  # running and pending jobs that a deletion cancels
+    last: bool = False  # a user's default account, which SLURM only removes as the last one
 
     def changed(self) -> tuple[str, ...]:
         """Names of the fields that get another value, in the kind's order."""

@@ -54,6 +54,18 @@ def _by_parent(actual: State) -> dict[str, list[str]]:
     return children
 
 
+def _by_parent_after(desired: Desired, actual: State) -> dict[str, list[str]]:
+    """Children as they will be once moved accounts have moved."""
+    children: dict[str, list[str]] = defaultdict(list)
+    for address, obj in actual.items():
+        if address.kind == "slurm.account":
+            wanted = desired.objects.get(address)
+            parent = wanted.values.get("parent") if wanted else None
+            here = parent if isinstance(parent, str) else str(obj.values.get("parent") or "")
+            children[here].append(address.key[0])
+    return children
+
+
 def _looks_ours(scope: Scope, actual: State) -> tuple[dict[str, Level], dict[str, tuple[Level, int]]]:
     """Accounts that look like allocations of an offering, and those that look like their containers."""
     children = _by_parent(actual)
@@ -90,17 +102,21 @@ def unclaimed(desired: Desired, scope: Scope, actual: State) -> dict[str, Level]
 
 def empty_containers(desired: Desired, scope: Scope, actual: State) -> dict[str, tuple[Level, int]]:
     """Customer and project accounts that hold nothing and that no resource needs, with level and depth."""
-    children = _by_parent(actual)
+    children = _by_parent_after(desired, actual)
     _, containers = _looks_ours(scope, actual)
     used = {a.key[0] for a in actual if a.kind == "slurm.association"}
-    return {
-        name: where
-        for name, where in containers.items()
-        if not children.get(name)
-        and name not in used
-        and kinds.account(name) not in desired.objects
-        and kinds.account(name) not in desired.held
-    }
+    found: dict[str, tuple[Level, int]] = {}
+    # innermost first, so that a customer of empty projects counts as empty too
+    for name, where in sorted(containers.items(), key=lambda item: -item[1][1]):
+        address = kinds.account(name)
+        if (
+            set(children.get(name, ())) <= found.keys()
+            and name not in used
+            and address not in desired.objects
+            and address not in desired.held
+        ):
+            found[name] = where
+    return found
 
 
 def managed_on_cluster(scope: Scope, actual: State) -> int:
@@ -171,14 +187,26 @@ def _accounts(desired: Desired, actual: State, claims: Mapping[str, Claim], poli
     return going
 
 
+def _depths(actual: State) -> dict[str, int]:
+    depths: dict[str, int] = {}
+    children = _by_parent(actual)
+    level, here = 0, [""]
+    while here:
+        depths |= dict.fromkeys(here, level)
+        level, here = level + 1, [c for parent in here for c in children.get(parent, ()) if c not in depths]
+    return depths
+
+
 def _containers(
     desired: Desired, actual: State, claims: Mapping[str, Claim], made: frozenset[str], going: set[str]
 ) -> None:
     """Projects, then customers, that hold nothing once the accounts in ``going`` have left."""
-    children = _by_parent(actual)
+    children = _by_parent_after(desired, actual)
     used = {a.key[0] for a in actual if a.kind == "slurm.association"}
-    ours = [p for name in claims if name in going for p in claims[name].parents]
-    for name in dict.fromkeys([*ours, *sorted(made)]):
+    ours = {p for name in claims if name in going for p in claims[name].parents}
+    depth = _depths(actual)
+    # innermost first: a customer is empty once its projects go
+    for name in sorted(ours | made, key=lambda n: (-depth.get(n, 0), n)):
         address = kinds.account(name)
         wanted_below = any(
             o.values.get("parent") == name for a, o in desired.objects.items() if a.kind == "slurm.account"

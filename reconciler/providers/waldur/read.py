@@ -89,6 +89,7 @@ class OrderRow(_Row):
 class OfferingUserRow(_Row):
     """A row of marketplace-offering-users; ``state`` came with newer servers."""
 
+    uuid: Hex
     offering_uuid: Hex
     user_uuid: Hex
     username: Text = ""

@@ -1,0 +1,141 @@
+"""Fixtures that several packages of tests share."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, settings
+
+from reconciler.cli.main import run
+from tests.standin.portal import OFFERING, TOKEN, StandIn
+
+settings.register_profile(
+    "default", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
+settings.load_profile("default")
+
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass
+class Ran:
+    """A finished run of the program."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def both(self) -> str:
+        return self.out + self.err
+
+
+def offering(url: str, **more: Any) -> dict[str, Any]:
+    """The offering block of a waldur-site-agent configuration."""
+    settings_ = {
+        "default_account": "root",
+        "customer_prefix": "c_",
+        "project_prefix": "p_",
+        "allocation_prefix": "a_",
+        "qos_default": "normal",
+        "qos_downscaled": "slowdown",
+        "qos_paused": "paused",
+        **more.pop("backend_settings", {}),
+    }
+    return {
+        "name": "Cluster A",
+        "waldur_api_url": url,
+        "waldur_api_token": TOKEN,
+        "waldur_offering_uuid": OFFERING,
+        "backend_type": "slurm",
+        "backend_settings": settings_,
+        "backend_components": {
+            "cpu": {"measured_unit": "k-Hours", "unit_factor": 60000, "accounting_type": "limit", "label": "CPU"},
+        },
+        **more,
+    }
+
+
+class Program:
+    """Runs the installed program with one configuration file."""
+
+    def __init__(self, directory: Path, environment: dict[str, str] | None = None) -> None:
+        self.directory = directory
+        self.environment = environment or {}
+        self.path = directory / "config.yaml"
+        self.document: dict[str, Any] = {"offerings": [], "reconcile": {"state_dir": str(directory / "state")}}
+
+    def write(self) -> Path:
+        self.path.write_text(yaml.safe_dump(self.document, sort_keys=False))
+        return self.path
+
+    def __call__(self, *arguments: str, **environment: str) -> Ran:
+        """Run the program's own entry point in this process: the same code without a second's start-up."""
+        self.write()
+        before = dict(os.environ)
+        os.environ.update({"WALDUR_SITE_AGENT_CONFIG": str(self.path), **self.environment, **environment})
+        out, err = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.TextIOWrapper(io.BytesIO(), "utf-8")
+        code: object = None
+        try:
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+                run(list(arguments))
+        except SystemExit as end:
+            code = end.code
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+        assert isinstance(code, int)
+        return self._ran(code, *(_written(stream) for stream in (out, err)))
+
+    def process(self, *arguments: str, stdin: str | None = None, **environment: str) -> Ran:
+        """Run the program as its own process."""
+        self.write()
+        done = subprocess.run(
+            [sys.executable, "-m", "reconciler", *arguments],
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            text=True,
+            timeout=280,
+            check=False,
+            cwd=ROOT,
+            env={**os.environ, "WALDUR_SITE_AGENT_CONFIG": str(self.path), **self.environment, **environment},
+        )
+        return self._ran(done.returncode, done.stdout, done.stderr)
+
+    def _ran(self, code: int, out: str, err: str) -> Ran:
+        for text in (out, err):
+            assert "Traceback" not in text, text
+            assert "internal error" not in text, text
+            assert TOKEN not in text, text
+        return Ran(code, out, err)
+
+
+def _written(stream: io.TextIOWrapper) -> str:
+    stream.flush()
+    stream.seek(0)
+    return stream.read()
+
+
+@pytest.fixture(scope="session")
+def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
+    server = StandIn(tmp_path_factory.mktemp("waldur"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def portal(stand_in: StandIn) -> StandIn:
+    """The stand-in with an empty offering."""
+    stand_in.reset()
+    return stand_in

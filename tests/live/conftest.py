@@ -1,0 +1,183 @@
+"""A real SLURM (slurmctld, slurmdbd, MariaDB, munge, slurmd) for the tests here, on loopback."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Program, offering
+from tests.standin.portal import StandIn
+
+SCRIPT = Path(__file__).parent / "slurm-testbed"
+CLUSTER = "testbed"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.live)
+            item.add_marker(pytest.mark.xdist_group("slurm"))  # one cluster, one worker
+
+
+def why_not() -> str:
+    """Why no real SLURM can be had here, or nothing."""
+    if os.geteuid() != 0:
+        return "needs root"
+    if not shutil.which("apt-get") and not shutil.which("slurmdbd"):
+        return "needs SLURM, and this is no Debian (no apt-get) that could install it"
+    return "" if platform.system() == "Linux" else "needs Linux"
+
+
+class Slurm:
+    """The cluster of the tests."""
+
+    def __init__(self, directory: Path, **environment: str) -> None:
+        self.directory = directory
+        self.base = {**os.environ, "SLURM_TESTBED_DIR": str(directory), "SLURM_TESTBED_QUIET": "1", **environment}
+        done = self._script("up")
+        if done.returncode != 0:
+            raise RuntimeError(f"slurm-testbed up: {done.stderr or done.stdout}")
+        self.environment = dict(
+            line.removeprefix("export ").split("=", 1) for line in done.stdout.splitlines() if line.startswith("export ")
+        )
+
+    def _script(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(SCRIPT), *arguments],
+            env=self.base,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+
+    def up(self) -> None:
+        done = self._script("up")
+        assert done.returncode == 0, done.stderr
+
+    def stop(self, *daemons: str) -> None:
+        done = self._script("stop", *daemons)
+        assert done.returncode == 0, done.stderr
+
+    def restart(self, *daemons: str) -> None:
+        done = self._script("restart", *daemons)
+        assert done.returncode == 0, done.stderr
+
+    def sql(self, statement: str) -> str:
+        done = self._script("sql", stdin=statement)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def purge(self) -> None:
+        self._script("purge")
+
+    def run(self, *argv: str, check: bool = True) -> str:
+        done = subprocess.run(
+            argv, env={**os.environ, **self.environment}, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert not check or done.returncode == 0, f"{argv}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def sacctmgr(self, *arguments: str, check: bool = True) -> str:
+        return self.run("sacctmgr", "-iQ", *arguments, check=check)
+
+    def shown(self, account: str, column: str, user: str = "") -> str:
+        """One column of an account's own association, or a user's."""
+        rows = self.run(
+            "sacctmgr", "-nP", "show", "assoc", "WOPLimits", "where", f"cluster={CLUSTER}", f"account={account}",
+            f"format=User,{column}",
+        ).splitlines()
+        return next((r.partition("|")[2] for r in rows if r.partition("|")[0] == user), "(absent)")
+
+    def users_of(self, account: str) -> set[str]:
+        rows = self.run(
+            "sacctmgr", "-nP", "show", "assoc", "where", f"cluster={CLUSTER}", f"account={account}", "format=User"
+        )
+        return {r for r in rows.splitlines() if r}
+
+    def accounts(self) -> set[str]:
+        rows = self.run("sacctmgr", "-nP", "show", "assoc", "where", f"cluster={CLUSTER}", "format=Account")
+        return set(rows.split())
+
+    def texts(self, account: str) -> str:
+        return self.run("sacctmgr", "-nP", "show", "account", account, "format=Descr,Org").strip()
+
+    def default_of(self, user: str) -> str:
+        return self.run("sacctmgr", "-nP", "show", "user", user, "format=DefaultAccount").strip()
+
+    def clean(self) -> None:
+        """Nothing but root and the three QoS."""
+        for user in ("tbalice", "tbbob", "tbcarol"):
+            self.run("scancel", "-u", user, check=False)
+        for _ in range(100):
+            if not self.run("squeue", "-h", check=False).strip():
+                break
+            subprocess.run(["sleep", "0.1"], check=True)
+        # whole users first: an account that is somebody's default cannot go
+        users = self.run("sacctmgr", "-nP", "show", "user", "format=User").split()
+        if left := ",".join(u for u in users if u != "root"):
+            self.sacctmgr("delete", "user", "where", f"name={left}")
+        names = self.run("sacctmgr", "-nP", "show", "account", "format=Account").split()
+        if gone := ",".join(n for n in names if n != "root"):
+            self.sacctmgr("delete", "account", "where", f"name={gone}", check=False)
+        assert self.accounts() == {"root"}
+        for qos in ("slowdown", "paused"):
+            self.sacctmgr("add", "qos", qos, check=False)
+
+    def state(self) -> str:
+        """Everything sacctmgr shows, for "nothing has changed"."""
+        return "".join(
+            self.run("sacctmgr", "-nP", "show", *what)
+            for what in (
+                ("assoc", "WOPLimits", "format=Cluster,Account,User,ParentName,Share,GrpTRESMins,GrpTRES,QOS,ID"),
+                ("account", "format=Account,Descr,Org"),
+                ("user", "format=User,DefaultAccount,Admin"),
+            )
+        )
+
+
+_REASON: list[str] = []
+
+
+@pytest.fixture(scope="session")
+def slurm_daemons() -> Iterator[Slurm]:
+    reason = why_not()
+    if reason and os.environ.get("CI") == "true":
+        pytest.fail(f"CI must run the real-SLURM tests, but: {reason}")
+    if reason:
+        _REASON.append(reason)
+        pytest.skip(f"real SLURM: {reason}")
+    directory = Path(tempfile.mkdtemp(prefix="reconcile-slurm-"))
+    slurm = None
+    try:
+        slurm = Slurm(directory)
+        yield slurm
+    finally:
+        if slurm is not None:
+            slurm.purge()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+def slurm(slurm_daemons: Slurm) -> Slurm:
+    """The cluster with all daemons up and nothing on it."""
+    slurm_daemons.up()
+    slurm_daemons.clean()
+    return slurm_daemons
+
+
+@pytest.fixture
+def site(slurm: Slurm, portal: StandIn, tmp_path: Path) -> Program:
+    """A head node: the program with a waldur-site-agent configuration for both."""
+    program = Program(tmp_path, slurm.environment)
+    program.document["offerings"] = [offering(portal.url, backend_settings={"cluster_name": CLUSTER})]
+    return program
