@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -273,7 +274,7 @@ def test_an_interrupted_removal_is_finished(world: Site) -> None:
 
 
 def test_an_account_waldur_does_not_know_is_an_orphan(world: Site) -> None:
-    site, _, slurm = world
+    site, portal, slurm = world
     portal.resource("climate-c")
     assert site("apply", "--auto-approve").code == 0
     slurm.sacctmgr("add", "account", "name=a_ghost", "parent=p_climate")
@@ -454,6 +455,14 @@ def test_a_shrunken_portal_is_refused_by_name(world: Site) -> None:
     assert "a_climate-b" in slurm.accounts(), "an orphan is not deleted for all that"
 
 
+def until(condition: Callable[[], bool]) -> None:
+    for _ in range(200):
+        if condition():
+            return
+        time.sleep(0.1)
+    raise AssertionError("it never came true")
+
+
 def submit(slurm: Slurm, user: str, account: str) -> None:
     script = "setpriv --reuid=$(id -u {u}) --regid=$(id -g {u}) --clear-groups sbatch -D /tmp -o /dev/null -A {a} --wrap='sleep 300'"
     done = subprocess.run(
@@ -464,11 +473,7 @@ def submit(slurm: Slurm, user: str, account: str) -> None:
 
 
 def wait_for_association(slurm: Slurm, account: str) -> None:
-    for _ in range(100):
-        if f"Account={account}" in slurm.run("scontrol", "show", "assoc_mgr", "flags=assoc", f"account={account}"):
-            return
-        time.sleep(0.1)
-    raise AssertionError(f"slurmctld never learned of {account}")
+    until(lambda: f"Account={account}" in slurm.run("scontrol", "show", "assoc_mgr", "flags=assoc"))
 
 
 def test_running_jobs_hold_an_account_until_allowed(world: Site) -> None:
@@ -510,10 +515,7 @@ def test_a_leaving_member_is_drained(world: Site) -> None:
     assert waiting.code == 0
     assert "draining, 1 job left" in waiting.out
     slurm.run("scancel", "-u", "tbbob")
-    for _ in range(100):
-        if not slurm.run("squeue", "-h").strip():
-            break
-        time.sleep(0.1)
+    until(lambda: not slurm.run("squeue", "-h").strip())
     healed(site, '"a_climate-a","tbbob"] will be destroyed')
     # and one who comes back may submit again
     portal.member("tbbob", "climate")
@@ -525,13 +527,10 @@ def test_usage_in_this_month_holds_the_account_but_not_its_members(world: Site) 
     site, portal, slurm = world
     wait_for_association(slurm, "a_climate-a")
     submit(slurm, "tbalice", "a_climate-a")
-    time.sleep(2.5)
+    until(lambda: slurm.run("squeue", "-h", "-t", "R", "-o", "%M").strip() not in ("", "0:00", "0:01"))
     slurm.run("scancel", "-u", "tbalice")
-    for _ in range(100):
-        if not slurm.run("squeue", "-h").strip():
-            break
-        time.sleep(0.1)
-    time.sleep(1)
+    until(lambda: not slurm.run("squeue", "-h").strip())
+    until(lambda: "CANCELLED" in slurm.run("sacct", "-aXn", "-A", "a_climate-a", "-o", "State"))
     portal.edit("climate-a", state="Terminated", backend_id="a_climate-a")
     done = site("apply", "--auto-approve")
     assert done.code == 4, done.both
@@ -604,7 +603,8 @@ def test_the_script_does_what_apply_does(world: Site, tmp_path: Path) -> None:
 def test_diagnose_agrees_with_the_plan_and_its_commands_mend(world: Site) -> None:
     site, portal, slurm = world
     assert site("diagnose", "a_climate-a").code == 0
-    portal.edit("climate-a", paused=True, limits={"cpu": 42}, name="New Name")
+    portal.edit("climate-a", paused=True, limits={"cpu": 42})
+    portal.edit("climate-a", project_name="New Name")
     slurm.sacctmgr("modify", "account", "where", "name=a_climate-a", "set", "GrpTRESMins=node=4", "parent=root")
     slurm.sacctmgr("modify", "account", "where", "name=p_climate", "set", "description=drifted")
     slurm.sacctmgr("remove", "user", "where", "name=tbbob", "account=a_climate-a")
