@@ -139,3 +139,14 @@ def portal(stand_in: StandIn) -> StandIn:
     """The stand-in with an empty offering."""
     stand_in.reset()
     return stand_in
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say loudly that the tests on a real SLURM did not run."""
+    skipped = [r for r in terminalreporter.stats.get("skipped", []) if "tests/live" in r.nodeid]
+    if skipped:
+        reason = str(skipped[0].longrepr[-1] if isinstance(skipped[0].longrepr, tuple) else skipped[0].longrepr)
+        terminalreporter.write_line("")
+        terminalreporter.write_line(
+            f"!!! {len(skipped)} LIVE TESTS DID NOT RUN on a real SLURM: {reason} !!!", red=True, bold=True
+        )

@@ -46,7 +46,9 @@ class Slurm:
         if done.returncode != 0:
             raise RuntimeError(f"slurm-testbed up: {done.stderr or done.stdout}")
         self.environment = dict(
-            line.removeprefix("export ").split("=", 1) for line in done.stdout.splitlines() if line.startswith("export ")
+            line.removeprefix("export ").split("=", 1)
+            for line in done.stdout.splitlines()
+            if line.startswith("export ")
         )
 
     def _script(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
@@ -93,7 +95,14 @@ class Slurm:
     def shown(self, account: str, column: str, user: str = "") -> str:
         """One column of an account's own association, or a user's."""
         rows = self.run(
-            "sacctmgr", "-nP", "show", "assoc", "WOPLimits", "where", f"cluster={CLUSTER}", f"account={account}",
+            "sacctmgr",
+            "-nP",
+            "show",
+            "assoc",
+            "WOPLimits",
+            "where",
+            f"cluster={CLUSTER}",
+            f"account={account}",
             f"format=User,{column}",
         ).splitlines()
         return next((r.partition("|")[2] for r in rows if r.partition("|")[0] == user), "(absent)")

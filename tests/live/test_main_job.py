@@ -148,7 +148,9 @@ def test_membership_changes(world: Site) -> None:
     site, portal, slurm = world
     portal.leave("tbbob", "climate")
     portal.member("tbcarol", "climate")
-    healed(site, 'slurm.association["a_climate-a","tbbob"] will be destroyed', '"a_climate-b","tbcarol"] will be created')
+    healed(
+        site, 'slurm.association["a_climate-a","tbbob"] will be destroyed', '"a_climate-b","tbcarol"] will be created'
+    )
     assert slurm.users_of("a_climate-a") == {"tbalice", "tbcarol"}
     # a user without any association left is gone
     assert slurm.default_of("tbbob") == ""
@@ -424,7 +426,9 @@ def test_the_portal_fails(world: Site) -> None:
     site, portal, slurm = world
     before = slurm.state()
     site.document["reconcile"]["http_retries"] = 0
-    portal.faults({"path": "permissions", "status": 502, "body": "<html><title>502 Bad Gateway</title></html>", "times": 9})
+    portal.faults(
+        {"path": "permissions", "status": 502, "body": "<html><title>502 Bad Gateway</title></html>", "times": 9}
+    )
     refused(site, slurm, "HTTP 502: 502 Bad Gateway")
     assert slurm.state() == before
 
@@ -466,8 +470,11 @@ def until(condition: Callable[[], bool]) -> None:
 def submit(slurm: Slurm, user: str, account: str) -> None:
     script = "setpriv --reuid=$(id -u {u}) --regid=$(id -g {u}) --clear-groups sbatch -D /tmp -o /dev/null -A {a} --wrap='sleep 300'"
     done = subprocess.run(
-        ["sh", "-c", script.format(u=user, a=account)], env={**slurm.base, **slurm.environment}, capture_output=True,
-        text=True, check=False,
+        ["sh", "-c", script.format(u=user, a=account)],
+        env={**slurm.base, **slurm.environment},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
 
@@ -613,8 +620,17 @@ def test_diagnose_agrees_with_the_plan_and_its_commands_mend(world: Site) -> Non
     assert report.code == 2, report.both
     found = json.loads(report.out)
     assert list(found) == [
-        "format_version", "account_name", "overall_status", "slurm_info", "waldur_info", "policy_info",
-        "expected_settings", "comparisons", "fix_commands", "unit_conversions", "notes",
+        "format_version",
+        "account_name",
+        "overall_status",
+        "slurm_info",
+        "waldur_info",
+        "policy_info",
+        "expected_settings",
+        "comparisons",
+        "fix_commands",
+        "unit_conversions",
+        "notes",
     ]
     plan = json.loads(site("plan", "--json").out)
     planned = {

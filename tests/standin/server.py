@@ -26,12 +26,22 @@ from fastapi.responses import HTMLResponse, JSONResponse
 SAMPLES = Path(__file__).parent / "samples"
 CAP = 300
 RESOURCE_STATES = ("Creating", "OK", "Erred", "Updating", "Terminating", "Terminated")
-ORDER_STATES = (
-    "pending-consumer pending-provider pending-project pending-start-date executing done erred canceled rejected"
-).split()
+ORDER_STATES = [
+    "pending-consumer",
+    "pending-provider",
+    "pending-project",
+    "pending-start-date",
+    "executing",
+    "done",
+    "erred",
+    "canceled",
+    "rejected",
+]
 SLUGS = ("project_slug", "customer_slug")
 HTML_404 = "<!doctype html><html><head><title>Not Found</title></head><body><h1>Not Found</h1></body></html>"
-HTML_500 = "<!doctype html><html><head><title>Server Error (500)</title></head><body><h1>Server Error</h1></body></html>"
+HTML_500 = (
+    "<!doctype html><html><head><title>Server Error (500)</title></head><body><h1>Server Error</h1></body></html>"
+)
 
 
 def template(name: str) -> dict[str, Any]:

@@ -37,8 +37,12 @@ def on_cluster(actual: State, changes: list[Change]) -> State:
         # the first association makes the user record, with that account as the default
         mine = sorted(a.key[0] for a in state if a.kind == "slurm.association" and a.key[1] == user)
         if kinds.user(user) not in state:
-            first = next(a for a in (*(c.address for c in changes), *state) if a.kind == "slurm.association" and a.key[1] == user)
-            state.update(overlay({}, [Change(kinds.user(user), Action.CREATE, None, {"default_account": first.key[0]})]))
+            first = next(
+                a for a in (*(c.address for c in changes), *state) if a.kind == "slurm.association" and a.key[1] == user
+            )
+            state.update(
+                overlay({}, [Change(kinds.user(user), Action.CREATE, None, {"default_account": first.key[0]})])
+            )
         assert mine
     for address in [a for a in state if a.kind == "slurm.user"]:
         if not any(a.kind == "slurm.association" and a.key[1] == address.key[0] for a in state):
@@ -58,7 +62,7 @@ BLOCKS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=120)
 @given(facts(), cluster(), VERDICTS, BLOCKS)
 def test_a_plan_after_an_apply_is_empty(said: Facts, actual: State, verdict: str, block: dict[str, object]) -> None:
     settings_ = config(**block)
@@ -77,7 +81,7 @@ def test_applying_twice_is_applying_once(said: Facts, actual: State, verdict: st
     assert overlay(once, [c for c in changes if not c.blocked]) == once
 
 
-@settings(max_examples=300)
+@settings(max_examples=120)
 @given(facts(), cluster(), VERDICTS, BLOCKS)
 def test_what_is_not_ours_is_never_touched(said: Facts, actual: State, verdict: str, block: dict[str, object]) -> None:
     desired, changes = planned(said, actual, config(**block), verdict)
@@ -110,7 +114,8 @@ def test_the_order_serves_every_dependency(said: Facts, actual: State, verdict: 
         elif change.action is Action.DELETE:
             user = state.get(kinds.user(change.address.key[1]))
             others = [
-                a for a in state
+                a
+                for a in state
                 if a.kind == "slurm.association" and a.key[1] == change.address.key[1] and a != change.address
             ]
             default = user.values["default_account"] if user else None
