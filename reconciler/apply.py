@@ -208,7 +208,8 @@ def _problem(result: Result) -> str:
     said = result.said
     if any(n in said.lower() for n in _NOTHING) and "error" not in said.lower():
         return ""
-    return f"{result.command if len(result.command) < 300 else result.command[:300] + '…'}: exit code {result.code}: {said}"
+    command = result.command if len(result.command) <= 300 else result.command[:300] + "…"
+    return f"{command}: exit code {result.code}: {said}"
 
 
 def mismatch(change: Change, actual: State) -> str:

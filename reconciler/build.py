@@ -88,12 +88,16 @@ class _Builder:
         self.scope = Scope()
         self.built = Built(self.desired, self.scope)
         self._values: dict[object, Mapping[str, Wanted]] = {}
+        self._refused_containers: dict[str, str] = {}
         for source in sources:
             self._scope(source)
         chains = self._without_collisions(self._chains(sources))
         self._qos_objects()
         for chain in chains:
             self._accounts(chain)
+        for name, why in self._refused_containers.items():
+            if kinds.account(name) not in self.desired.objects:
+                self._hold(name, why)
         for source in sources:
             self._members(source, [c for c in chains if c.source is source])
 
@@ -122,8 +126,12 @@ class _Builder:
         resource = chain.resource
         text = f'resource "{resource.name}": {why}'
         self.desired.refused.append(Note(resource_address(resource), text, chain.source.offering.name))
-        for _, name, _ in chain.names:
-            self._hold(name, f'resource "{resource.name}" is refused: {why}')
+        for level, name, _ in chain.names:
+            held = f'resource "{resource.name}" is refused: {why}'
+            if level == "allocation":
+                self._hold(name, held)
+            else:  # others of its project or customer may be fine
+                self._refused_containers.setdefault(name, held)
 
     def _chains(self, sources: Sequence[Source]) -> list[_Chain]:
         result = []
@@ -334,6 +342,10 @@ class _Builder:
             if person.username and person.state not in LEAVING_STATES:
                 claimed[fold(person.username)].add(person.user_uuid)
         told: set[str] = set()
+        common = fold(offering.backend_settings.default_account)
+        if offering.backend_settings.default_account_policy == "common" and not self._protected(common):
+            self.scope.managed.add(common)
+            self.scope.shared.add(common)
         for chain in chains if offering.membership_backend == "slurm" else ():
             self.scope.managed.add(chain.allocation)
             members = facts.members.get(chain.resource.team or chain.resource.project_uuid, frozenset())
@@ -400,7 +412,6 @@ class _Builder:
         common = fold(offering.backend_settings.default_account)
         if self._protected(common):
             return
-        self.scope.managed.add(common)
         self._add(
             kinds.association(common, user),
             self._values.setdefault("common", {}),

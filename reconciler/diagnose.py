@@ -300,7 +300,7 @@ def conversions(offering: Offering | None, resource: Resource | None) -> list[Co
                     Conversion(
                         name,
                         _plain(value),
-                        component.measured_unit,
+                        component.waldur_unit,
                         tres,
                         _plain(factor),
                         int(value * factor),

@@ -153,9 +153,10 @@ def _member_removal(change: Change, activity: Activity, drain: bool) -> Change |
 
 
 def propagate(changes: Iterable[Change], actual: State) -> list[Change]:
-    """Block what depends on a blocked creation: a member of an account that is not made."""
+    """Block what depends on something that neither exists nor is made: a member of a blocked account."""
     listed = list(changes)
-    held = {c.address: c.blocked for c in listed if c.blocked and c.action is Action.CREATE}
+    made = {c.address for c in listed if c.action is Action.CREATE and not c.blocked}
+    held = {c.address for c in listed if c.action is Action.CREATE} - made
     gone_held = {c.address for c in listed if c.blocked and c.action is Action.DELETE}
     progress = True
     while progress:
@@ -163,13 +164,16 @@ def propagate(changes: Iterable[Change], actual: State) -> list[Change]:
         for number, change in enumerate(listed):
             if change.blocked or change.action is Action.DELETE:
                 continue
-            for need in kinds.KINDS[change.address.kind].depends(change.address.key, change.after or {}):
-                missing = need not in actual and need in held
-                if missing and change.action is Action.CREATE:
-                    listed[number] = replace(change, blocked=f"depends on {need}, which is blocked")
-                    held[change.address] = listed[number].blocked
-                    progress = True
-                    break
+            needs = kinds.KINDS[change.address.kind].depends(change.address.key, change.after or {})
+            missing = next((n for n in needs if n not in actual and n not in made), None)
+            if missing is None:
+                continue
+            what = "is blocked" if missing in held else "does not exist on the cluster"
+            listed[number] = replace(change, blocked=f"it needs {missing}, which {what}")
+            if change.address in made:
+                made.discard(change.address)
+                held.add(change.address)
+                progress = True
     # a parent stays while a child of it stays
     for number, change in enumerate(listed):
         if change.action is Action.DELETE and not change.blocked and _is_account(change):

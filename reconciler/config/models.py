@@ -15,7 +15,6 @@ from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
-    AliasChoices,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -78,12 +77,24 @@ class Component(Section):
             "renewal_duration_step",
         ]
     )
-    measured_unit: str = Field(validation_alias=AliasChoices("measured_unit", "unit"))
+    measured_unit: str = ""
+    unit: str = Field(default="", description="Another spelling of measured_unit")
     label: str = ""
     accounting_type: Literal["limit", "usage", "one"] = "usage"
     unit_factor: Factor = Decimal(1)
     limit: Annotated[ExactNumber, Field(ge=0)] | None = None
     target_components: dict[str, TargetComponent] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _measured(self) -> Component:
+        if not self.measured_unit and not self.unit:
+            raise ValueError("measured_unit is missing, and required")
+        return self
+
+    @property
+    def waldur_unit(self) -> str:
+        """The unit of amounts in Waldur."""
+        return self.measured_unit or self.unit
 
 
 def _umask(value: object) -> object:

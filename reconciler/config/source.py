@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import yaml
-from pydantic import AliasChoices, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from reconciler.config.models import Config, Section
@@ -58,8 +58,9 @@ class _Reader:
         self.data = self._parse(text)
 
     def _parse(self, text: str) -> dict[str, Any]:
-        loader = yaml.SafeLoader(text)
+        loader = None
         try:
+            loader = yaml.SafeLoader(text)
             node = loader.get_single_node()
             self._duplicates(node)
             data = loader.construct_document(node) if node else None
@@ -69,7 +70,8 @@ class _Reader:
         except yaml.YAMLError as error:
             raise ConfigError(f"{self.path}: not valid YAML: {error}") from None
         finally:
-            loader.dispose()
+            if loader is not None:
+                loader.dispose()
         if not isinstance(data, dict):
             raise ConfigError(f"{self.path}:1: expected a mapping with the key 'offerings'")
         self._index(node, ())
@@ -185,8 +187,6 @@ class _Reader:
         known: dict[str, Any] = {}
         for name, info in model.model_fields.items():
             known[name] = info.annotation
-            if isinstance(info.validation_alias, AliasChoices):
-                known |= {str(c): info.annotation for c in info.validation_alias.choices}
         for key, value in data.items():
             here = (*path, str(key))
             if str(key) in model.UNUSED:

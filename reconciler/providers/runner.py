@@ -18,6 +18,8 @@ from reconciler.errors import CommandError
 
 # texts must come back as UTF-8 whatever the caller's locale; times and formats as the parsers expect
 _ENVIRONMENT = {"LC_ALL": "C.UTF-8", "LANG": "C.UTF-8"}
+# what lies in SLURM's own directory; anything else is found as usual
+_SLURM = frozenset({"sacctmgr", "sacct", "scancel", "scontrol", "squeue", "sshare", "sreport"})
 _UNSET = ("SLURM_TIME_FORMAT", "SACCT_FORMAT", "SQUEUE_FORMAT", "SQUEUE_STATES", "SLURM_CLUSTERS")
 
 
@@ -54,7 +56,8 @@ class CommandRunner:
     def argv(self, program: str, *arguments: str) -> list[str]:
         """The argv that reaches the cluster, with the configured prefix."""
         settings = self.settings
-        path = f"{settings.slurm_bin_path.rstrip('/')}/{program}" if settings.slurm_bin_path else program
+        directory = settings.slurm_bin_path if program in _SLURM else None
+        path = f"{directory.rstrip('/')}/{program}" if directory else program
         command = [*(["sudo", "-n"] if settings.sudo else []), path, *arguments]
         if settings.container:
             return ["docker", "exec", "-i", settings.container, *command]

@@ -92,7 +92,9 @@ def qos(name: str) -> Address:
 
 def _account_depends(key: tuple[str, ...], values: Mapping[str, Value]) -> tuple[Address, ...]:
     parent = values.get("parent")
-    return (account(parent),) if isinstance(parent, str) and parent else ()
+    above = (account(parent),) if isinstance(parent, str) and parent else ()
+    names = values.get("qos")
+    return (*above, *(qos(n) for n in sorted(names))) if isinstance(names, frozenset) else above
 
 
 def _association_depends(key: tuple[str, ...], values: Mapping[str, Value]) -> tuple[Address, ...]:

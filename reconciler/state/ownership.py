@@ -39,6 +39,7 @@ class Scope:
 
     levels: list[Level] = field(default_factory=list)
     managed: set[str] = field(default_factory=set)  # accounts whose member list is ours
+    shared: set[str] = field(default_factory=set)  # accounts where only the portal's own users are judged
     existing_only: set[str] = field(default_factory=set)  # accounts that another backend makes
     known_users: set[str] = field(default_factory=set)  # usernames the portal knows
     held_users: set[str] = field(default_factory=set)
@@ -122,7 +123,7 @@ def empty_containers(desired: Desired, scope: Scope, actual: State) -> dict[str,
 def managed_on_cluster(scope: Scope, actual: State) -> int:
     """How many allocation accounts the cluster has under management: what the portal must roughly know."""
     allocations, containers = _looks_ours(scope, actual)
-    named = {name for name in scope.managed if kinds.account(name) in actual}
+    named = {name for name in scope.managed - scope.shared if kinds.account(name) in actual}
     return len(named | (allocations.keys() - containers.keys()))
 
 
@@ -239,6 +240,8 @@ def _associations(desired: Desired, scope: Scope, actual: State, policy: Policy)
             if user in scope.known_users:
                 reason = "the user is no member of the project any more, or restricted"
                 desired.absent[address] = Obj({}, reason, offerings)
+            elif name in scope.shared:
+                continue
             elif policy.prune:
                 reason = "orphan: Waldur does not know the user, and reconcile.prune is on"
                 desired.absent[address] = Obj({}, reason, offerings)

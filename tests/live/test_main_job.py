@@ -468,7 +468,10 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def submit(slurm: Slurm, user: str, account: str) -> None:
-    script = "setpriv --reuid=$(id -u {u}) --regid=$(id -g {u}) --clear-groups sbatch -D /tmp -o /dev/null -A {a} --wrap='sleep 300'"
+    script = (
+        "setpriv --reuid=$(id -u {u}) --regid=$(id -g {u}) --clear-groups "
+        "sbatch -D /tmp -o /dev/null -A {a} --wrap='sleep 300'"
+    )
     done = subprocess.run(
         ["sh", "-c", script.format(u=user, a=account)],
         env={**slurm.base, **slurm.environment},
@@ -549,7 +552,7 @@ def test_usage_in_this_month_holds_the_account_but_not_its_members(world: Site) 
 def test_one_apply_at_a_time(world: Site) -> None:
     from reconciler.store import cluster_lock
 
-    site, portal, slurm = world
+    site, portal, _ = world
     portal.edit("climate-a", limits={"cpu": 2})
     with cluster_lock(site.directory / "state", "testbed"):
         done = site("apply", "--auto-approve")

@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlencode
 
 import uvicorn
@@ -105,7 +105,7 @@ async def clear_log() -> dict[str, bool]:
 async def habits(request: Request, call_next: Callable[[Request], Any]) -> Response:
     path = request.url.path
     if path.startswith("/control"):
-        return await call_next(request)
+        return cast(Response, await call_next(request))
     LOG.append({"method": request.method, "path": path, "query": request.url.query})
     for fault in FAULTS:
         if fault.get("times", 1) > 0 and re.search(fault["path"], f"{path}?{request.url.query}"):
@@ -122,7 +122,7 @@ async def habits(request: Request, call_next: Callable[[Request], Any]) -> Respo
         return JSONResponse({"detail": "Authentication credentials were not provided."}, 401)
     if scheme.lower() != "token" or token != WORLD.get("token", "secret"):
         return JSONResponse({"detail": "Invalid token."}, 401, headers={"WWW-Authenticate": "Token"})
-    return await call_next(request)
+    return cast(Response, await call_next(request))
 
 
 def denied() -> Response:

@@ -1,0 +1,308 @@
+"""The configuration file: what the agents wrote loads, what is wrong is refused with its line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from reconciler.config import load
+from reconciler.errors import ConfigError
+from tests.conftest import Program, offering
+
+SITE_AGENT_0_5_6 = """\
+sentry_dsn: ""
+timezone: Europe/Tallinn
+offerings:
+  - name: "Example SLURM Offering"
+    waldur_api_url: "http://localhost:8081/api/"
+    waldur_api_token: "secret-token"
+    waldur_offering_uuid: "5a3f6973-5556-42c8-bbc2-a3abbefeeb7f"
+    mqtt_enabled: true
+    websocket_use_tls: true
+    backend_type: "slurm"
+    backend_settings:
+      default_account: "root"
+      customer_prefix: "hpc_"
+      project_prefix: "hpc_"
+      allocation_prefix: "hpc_"
+      qos_downscaled: "limited"
+      qos_paused: "paused"
+      qos_default: "normal"
+      enable_user_homedir_account_creation: true
+      homedir_umask: "0700"
+    backend_components:
+      cpu:
+        measured_unit: "k-Hours"
+        unit_factor: 60000
+        accounting_type: "usage"
+        label: "CPU"
+      mem:
+        limit: 10
+        measured_unit: 'gb-Hours'
+        unit_factor: 61440
+        accounting_type: usage
+        label: RAM
+  - name: "Example MOAB Offering"
+    waldur_api_url: "http://localhost:8081/api/"
+    waldur_api_token: "secret-token"
+    waldur_offering_uuid: "6aa5d741cbf64801ad996cb19ed4ea28"
+    backend_type: "moab"
+    backend_settings:
+      default_account: root
+      customer_prefix: "c_"
+      project_prefix: "p_"
+      allocation_prefix: "a_"
+      enable_user_homedir_account_creation: true
+    backend_components:
+      deposit:
+        measured_unit: 'EUR'
+        accounting_type: limit
+        label: Deposit (EUR)
+"""
+
+# every key of today's agents, and those that only their documents know
+EVERY_KEY = """\
+sentry_dsn: x
+timezone: UTC
+elastic_apm_server_url: x
+global_proxy: x
+log_level: INFO
+reporting_periods: 2
+expose_backend_error_details: true
+log_shipping: {enabled: false}
+event_processing: {enabled: true}
+observable_object_types: [RESOURCE_PERIODIC_LIMITS_UPDATE]
+offerings:
+  - name: New
+    waldur_api_url: https://waldur.example.com
+    waldur_api_token: secret-token
+    waldur_offering_uuid: 5a3f6973555642c8bbc2a3abbefeeb7f
+    order_processing_backend: slurm
+    membership_sync_backend: slurm
+    reporting_backend: cscs-dwdi-compute
+    username_management_backend: base
+    stomp_enabled: true
+    stomp_membership_sync_enabled: false
+    stomp_ws_host: x
+    stomp_ws_port: 443
+    stomp_ws_path: /x
+    websocket_use_tls: true
+    oidc_token_url: https://x
+    oidc_client_id: x
+    oidc_client_secret: x
+    resource_import_enabled: true
+    username_reconciliation_enabled: true
+    verify_ssl: false
+    omit_anomalous_usage_components: true
+    backend_settings:
+      account_prefix: waldur_
+      cpu_unit_factor: 60000
+      mem_unit_factor: 61440
+      gpu_unit_factor: 60
+      cluster_name: c1
+      slurm_bin_path: /opt/slurm/bin
+      root_account: top
+      default_account: root
+      default_partition: main
+      enforce_offering_partitions: true
+      default_account_policy: none
+      qos_management: {enabled: true}
+      qos_enforcement_enabled: true
+      enforce_offering_qos: true
+      soft_delete: true
+      check_backend_id_uniqueness: true
+      check_all_offerings: true
+      backend_id_max_retries: 50
+      homedir_base_path: /home
+      default_homedir_umask: "0077"
+      homedir_quota: {}
+      project_directory: {}
+      ldap: {}
+      execution_mode: cli
+      rest_api: {}
+      periodic_limits: {enabled: true, qos_levels: {default: normal}}
+      cscs_dwdi_api_url: https://dwdi
+      cscs_dwdi_client_id: x
+      cscs_dwdi_client_secret: x
+      cscs_dwdi_oidc_token_url: https://x
+      cscs_dwdi_oidc_scope: x
+      cscs_dwdi_cluster: x
+      storage_filesystem: x
+      storage_data_type: x
+      storage_tenant: x
+      storage_path_mapping: {}
+      socks_proxy: x
+    backend_components:
+      node:
+        unit: node-hours
+        accounting_type: one
+        unit_factor_reporting: 1
+        target_components: {cpu: {factor: 7680}, gres/gpu: {factor: 240}}
+        description: x
+        min_value: 1
+        max_value: 2
+        max_available_limit: 3
+        default_limit: 1
+        limit_period: month
+        article_code: x
+        is_boolean: false
+        is_prepaid: true
+        min_prepaid_duration: 1
+        max_prepaid_duration: 1
+        prepaid_duration_step: 1
+        min_renewal_duration: 1
+        max_renewal_duration: 1
+        renewal_duration_step: 1
+"""
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "waldur-site-agent-config.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_the_old_agents_file_loads_unchanged(tmp_path: Path) -> None:
+    config = load(written(tmp_path, SITE_AGENT_0_5_6))
+    slurm, moab = config.offerings
+    assert slurm.order_backend == slurm.membership_backend == "slurm"
+    assert slurm.waldur_offering_uuid == "5a3f6973555642c8bbc2a3abbefeeb7f"
+    assert not moab.uses_slurm
+    text = "\n".join(config.warnings)
+    assert 'homedir_umask "0700"' in text
+    assert "homes are 0700" in text
+    assert text.count("not used by this version") == 1
+    for key in ("mqtt_enabled", "sentry_dsn", "websocket_use_tls"):
+        assert key in text
+
+
+def test_every_key_of_every_agent_is_known(tmp_path: Path) -> None:
+    config = load(written(tmp_path, EVERY_KEY))
+    assert len([w for w in config.warnings if "not used by this version" in w]) == 1
+    assert not [w for w in config.warnings if "unknown key" in w]
+    one = config.offerings[0]
+    assert one.backend_settings.prefixes == ("waldur_", "waldur_", "waldur_")
+    assert one.backend_components["node"].waldur_unit == "node-hours"
+    assert one.reporting_backend == "cscs-dwdi-compute"
+
+
+def errors(tmp_path: Path, text: str) -> str:
+    with pytest.raises(ConfigError) as error:
+        load(written(tmp_path, text))
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "says"),
+    [
+        ("unit_factor: 60000", "unit_factor: 0", 25, "unit_factor: Input should be greater than 0 (found 0)"),
+        ("unit_factor: 60000", "unit_factor: -1", 25, "should be greater than 0"),
+        ("unit_factor: 60000", "unit_factor: .nan", 25, "unit_factor"),
+        ("unit_factor: 60000", "unit_factor: lots", 25, "unit_factor"),
+        ('homedir_umask: "0700"', 'homedir_umask: "0888"', 21, "must be an octal umask"),
+        ('backend_type: "slurm"', 'backend_type: "slrum"', 11, "unknown backend 'slrum'; allowed: slurm, moab"),
+        ("timezone: Europe/Tallinn", "timezone: Europe/Talin", 2, "unknown time zone 'Europe/Talin'"),
+        ("timezone: Europe/Tallinn", "timezone: ../../etc/passwd", 2, "unknown time zone"),
+        ('qos_paused: "paused"', 'qos_pasued: "paused"', 18, "unknown key; did you mean 'qos_paused'?"),
+        ("mqtt_enabled: true", "mqtt_enabeld: true", 9, "did you mean 'mqtt_enabled'?"),
+        (
+            '    waldur_api_token: "secret-token"\n    waldur_offering_uuid: "5',
+            '    waldur_offering_uuid: "5',
+            4,
+            "waldur_api_token",
+        ),
+        ('name: "Example SLURM Offering"', 'nome: "x"', 4, "did you mean 'name'?"),
+        ('      allocation_prefix: "hpc_"\n', "", 4, "backend_settings.allocation_prefix is missing"),
+        ("6aa5d741cbf64801ad996cb19ed4ea28", "5a3f6973555642c8bbc2a3abbefeeb7f", 32, "is the same as number 1"),
+        ("Example MOAB Offering", "Example SLURM Offering", 32, "is the same as number 1"),
+        ("5a3f6973-5556-42c8-bbc2-a3abbefeeb7f", "xyz", 7, "'xyz' is no UUID"),
+        ("http://localhost:8081/api/", "localhost:8081", 5, "must start with http:// or https://"),
+        ("qos_default:", "qos_paused:", 18, "qos_paused: given twice (first on line 17)"),
+        ("        label: RAM", "        label: [", 33, "not valid YAML"),
+        ("accounting_type: limit", "accounting_type: limits", 47, "found 'limits'"),
+        ("limit: 10", "limit: -1", 29, "greater than or equal to 0"),
+    ],
+    ids=lambda v: v[:40] if isinstance(v, str) else str(v),
+)
+def test_what_is_wrong_is_refused_with_its_line(tmp_path: Path, old: str, new: str, line: int, says: str) -> None:
+    assert old in SITE_AGENT_0_5_6
+    text = errors(tmp_path, SITE_AGENT_0_5_6.replace(old, new))
+    assert says in text
+    assert any(f"config.yaml:{n}:" in text for n in (line - 1, line, line + 1)), text
+    assert "secret-token" not in text
+
+
+def test_all_errors_at_once(tmp_path: Path) -> None:
+    text = SITE_AGENT_0_5_6.replace("unit_factor: 60000", "unit_factor: 0").replace("Tallinn", "Talin")
+    found = errors(tmp_path, text.replace('qos_paused: "', 'qos_pausd: "'))
+    assert "3 problems in the configuration." in found
+
+
+@pytest.mark.parametrize("text", ["", "[]", "just text", "offerings: []", "offerings: x", "\x00", "a: b: c"])
+def test_what_is_no_configuration(tmp_path: Path, text: str) -> None:
+    assert "waldur-site-agent-config.yaml" in errors(tmp_path, text)
+
+
+def test_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no such configuration file"):
+        load(tmp_path / "nosuch.yaml")
+
+
+def test_secrets_from_the_environment_and_from_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    document: dict[str, Any] = {"offerings": [offering("http://x")]}
+    document["offerings"][0]["waldur_api_token"] = "${TOKEN_OF_MINE}"
+    path = written(tmp_path, yaml.safe_dump(document))
+    assert "environment variable TOKEN_OF_MINE is not set" in errors(tmp_path, yaml.safe_dump(document))
+    monkeypatch.setenv("TOKEN_OF_MINE", "abc")
+    assert load(path).offerings[0].waldur_api_token.get_secret_value() == "abc"
+    del document["offerings"][0]["waldur_api_token"]
+    document["offerings"][0]["waldur_api_token_file"] = str(tmp_path / "token")
+    assert "waldur_api_token_file: cannot be read" in errors(tmp_path, yaml.safe_dump(document))
+    (tmp_path / "token").write_text("s3cr3t\n")
+    loaded = load(written(tmp_path, yaml.safe_dump(document)))
+    assert loaded.offerings[0].waldur_api_token.get_secret_value() == "s3cr3t"
+    assert "s3cr3t" not in repr(loaded)
+    assert "s3cr3t" not in loaded.model_dump_json()
+
+
+def test_backends_per_concern(tmp_path: Path) -> None:
+    """Files with the three keys leave out what is off; older ones name one backend for all."""
+    document = {"offerings": [offering("http://x", order_processing_backend="slurm", reporting_backend="cscs-dwdi")]}
+    one = load(written(tmp_path, yaml.safe_dump(document))).offerings[0]
+    assert (one.order_backend, one.membership_backend) == ("slurm", "")
+
+
+def test_check_and_schema(tmp_path: Path) -> None:
+    program = Program(tmp_path)
+    program.document = yaml.safe_load(SITE_AGENT_0_5_6)
+    done = program("config", "check")
+    assert done.code == 0
+    assert "valid" in done.out
+    checked = json.loads(program("config", "check", "--json").out)
+    assert checked["valid"]
+    schema = json.loads(program("config", "schema").out)
+    jsonschema.validate(yaml.safe_load(SITE_AGENT_0_5_6), schema)
+    jsonschema.validate(yaml.safe_load(EVERY_KEY), schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"offerings": []}, schema)
+    program.document["offerings"][0]["backend_components"]["cpu"]["unit_factor"] = -5
+    bad = program("config", "check")
+    assert bad.code == 1
+    assert "unit_factor" in bad.err
+
+
+def test_default_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from reconciler.config import default_path, source
+
+    monkeypatch.delenv("WALDUR_SITE_AGENT_CONFIG", raising=False)
+    monkeypatch.setattr(source, "SYSTEM_DIRECTORY", tmp_path)
+    assert default_path() == Path("waldur-site-agent-config.yaml")
+    written(tmp_path, "")
+    assert default_path() == tmp_path / "waldur-site-agent-config.yaml"
+    monkeypatch.setenv("WALDUR_SITE_AGENT_CONFIG", "/x/y.yaml")
+    assert default_path() == Path("/x/y.yaml")
