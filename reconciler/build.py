@@ -89,6 +89,7 @@ class _Builder:
         self.built = Built(self.desired, self.scope)
         self._values: dict[object, Mapping[str, Wanted]] = {}
         self._refused_containers: dict[str, str] = {}
+        self._protected_names = tuple(fold(p) for p in config.reconcile.guards.protected)
         for source in sources:
             self._scope(source)
         chains = self._without_collisions(self._chains(sources))
@@ -190,7 +191,7 @@ class _Builder:
         return ""
 
     def _protected(self, name: str) -> bool:
-        return any(fnmatchcase(name, fold(p)) for p in self.config.reconcile.guards.protected)
+        return any(fnmatchcase(name, p) for p in self._protected_names)
 
     def _without_collisions(self, chains: list[_Chain]) -> list[_Chain]:
         claims: dict[str, dict[tuple[str, str], _Chain]] = defaultdict(dict)
@@ -342,6 +343,7 @@ class _Builder:
             if person.username and person.state not in LEAVING_STATES:
                 claimed[fold(person.username)].add(person.user_uuid)
         told: set[str] = set()
+        problems: dict[str, str] = {}
         common = fold(offering.backend_settings.default_account)
         if offering.backend_settings.default_account_policy == "common" and not self._protected(common):
             self.scope.managed.add(common)
@@ -359,8 +361,9 @@ class _Builder:
                 if member.restricted or member.state in LEAVING_STATES:
                     continue
                 name = fold(member.username)
-                problem = self._user_problem(name, claimed)
-                if problem:
+                if name not in problems:
+                    problems[name] = self._user_problem(name, claimed)
+                if problem := problems[name]:
                     self.scope.held_users.add(name)
                     if name not in told:
                         told.add(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,18 @@ from reconciler.state.model import Desired, Note
 from reconciler.store import cluster_lock
 
 Progress = Callable[[str], None]
+
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """Pause the cycle collector: it would walk 100,000s of fresh and long-lived objects again and again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 @dataclass(frozen=True)
@@ -84,6 +97,10 @@ class Cluster:
         progress: Progress = lambda text: None,
     ) -> Planned:
         """Read both sides and compare. Raises :class:`ReadError`; nothing is changed."""
+        with without_collector():
+            return self._plan(targets, offering, allowed, progress)
+
+    def _plan(self, targets: Sequence[str], offering: str, allowed: frozenset[str], progress: Progress) -> Planned:
         progress(f"cluster {self.label}: reading SLURM")
         reading = self.reader.read()
         now = self.clock()

@@ -17,7 +17,7 @@ _UPPER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz
 
 def fold(text: str) -> str:
     """Lower case as SLURM does it: ASCII letters only."""
-    return text.translate(_UPPER)
+    return text.lower() if text.isascii() else text.translate(_UPPER)
 
 
 def clean_text(text: str) -> str:

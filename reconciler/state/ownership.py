@@ -262,15 +262,18 @@ def _associations(desired: Desired, scope: Scope, actual: State, policy: Policy)
 def _defaults(desired: Desired, scope: Scope, actual: State) -> None:
     """A user's default account is one of its own allocations, and never one that it is about to lose."""
     own_accounts: dict[str, list[str]] = defaultdict(list)
+    held = {a.key[0] for a in desired.held if a.kind == "slurm.account"}
     for address in desired.objects:
-        if address.kind == "slurm.association" and kinds.account(address.key[0]) not in desired.held:
+        if address.kind == "slurm.association" and address.key[0] not in held:
             own_accounts[address.key[1]].append(address.key[0])
     losing: dict[str, set[str]] = defaultdict(set)
     staying: dict[str, set[str]] = defaultdict(set)
     for address in actual:
         if address.kind == "slurm.association":
             (losing if address in desired.absent else staying)[address.key[1]].add(address.key[0])
-    for user in sorted(own_accounts.keys() | losing.keys()):
+    everyone = own_accounts.keys() | losing.keys()
+    reason = "a user's default account is one of its own allocations"
+    for user in sorted(everyone):
         address = kinds.user(user)
         mine = sorted(own_accounts.get(user, ()))
         if common := scope.common_default.get(user):
@@ -286,10 +289,7 @@ def _defaults(desired: Desired, scope: Scope, actual: State) -> None:
         if mine and not scope.leave_defaults:
             refused |= {"", ROOT}
         if refused:
-            desired.objects[address] = Obj(
-                {"default_account": Unless(choice[0], frozenset(refused))},
-                "a user's default account is one of its own allocations",
-            )
+            desired.objects[address] = Obj({"default_account": Unless(choice[0], frozenset(refused))}, reason)
 
 
 def hold_back(desired: Desired, actual: State, missing: frozenset[str]) -> None:

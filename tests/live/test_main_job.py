@@ -711,3 +711,27 @@ def test_flat_hierarchy(site: Program, portal: StandIn, slurm: Slurm) -> None:
     assert slurm.accounts() == {"root", "waldur", "p_climate", "a_climate-a"}
     assert slurm.shown("p_climate", "ParentName") == "waldur"
     settled(site)
+
+
+def test_a_steady_cycle_costs_five_processes_and_few_requests(site: Program, portal: StandIn, slurm: Slurm) -> None:
+    """The targets at 100 accounts with 10 users each: 5 processes, 30 requests, no write."""
+    from tests.bench.live import fill
+
+    fill(portal, 100)
+    assert site("apply", "--auto-approve").code == 0
+    log = slurm.directory / "sacctmgr.log"
+    counted = slurm.directory / "bin"
+    counted.mkdir(exist_ok=True)
+    for program in ("sacctmgr", "squeue", "sacct", "scancel"):
+        (counted / program).write_text(f'#!/bin/sh\necho "{program} $*" >> {log}\nexec /usr/bin/{program} "$@"\n')
+        (counted / program).chmod(0o755)
+    site.document["offerings"][0]["backend_settings"]["slurm_bin_path"] = str(counted)
+    portal.forget()
+    settled(site)
+    commands = log.read_text().splitlines()
+    assert len(commands) <= 5
+    assert all(c.startswith("sacctmgr -P show ") for c in commands)
+    requests = portal.log()
+    assert len(requests) <= 30
+    assert {r["method"] for r in requests} == {"GET"}
+    log.unlink()
