@@ -78,12 +78,11 @@ DIFFERENCES: dict[str, tuple[list[tuple[str, ...]], str, str]] = {
         "root|root|Administrator",
         "root|root|None",
     ),
-    "a default account may be removed": (
+    "a default account may be removed together with others": (
         [
             ("add", "account", "name=pa,pb", "parent=root"),
             ("add", "user", "name=u1", "account=pa,pb"),
-            ("modify", "user", "where", "name=u1", "set", "DefaultAccount=pa"),
-            ("remove", "user", "where", "name=u1", "account=pa"),
+            ("remove", "user", "where", "name=u1", "account=pa,pb"),
             ("show", "assoc", "where", "account=pa", "user=u1", "format=Account,User"),
         ],
         "pa|u1",
