@@ -234,7 +234,7 @@ class _Builder:
             self.scope.existing_only.add(chain.allocation)
             self.built.resources[chain.allocation] = (offering, resource)
             values: dict[str, Wanted] = {"qos": self._qos(offering, resource)}
-            self._add(kinds.account(chain.allocation), values, _reason(resource), offering.name)
+            self._add(kinds.account(chain.allocation), values, _reason(offering, resource), offering.name)
             return
         root = fold(offering.backend_settings.hierarchy_root)
         self.built.resources[chain.allocation] = (offering, resource)
@@ -263,7 +263,7 @@ class _Builder:
             "fairshare": self._fairshare(resource),
             "qos": self._qos(offering, resource),
         }
-        self._add(kinds.account(chain.allocation), values, _reason(resource), offering.name)
+        self._add(kinds.account(chain.allocation), values, _reason(offering, resource), offering.name)
 
     def _limits(self, offering: Offering, resource: Resource) -> Wanted:
         wanted: dict[str, int] = {}
@@ -437,8 +437,8 @@ def _texts(parent: str, name: str, account: str, organization: str = "") -> dict
     }
 
 
-def _reason(resource: Resource) -> str:
-    parts = [f'resource "{resource.name}" {resource.uuid}']
+def _reason(offering: Offering, resource: Resource) -> str:
+    parts = [f'resource "{resource.name}" {resource.uuid} of offering "{offering.name}"']
     if resource.limits_from:
         parts.append(f"limits of executing order {resource.limits_from}")
     if resource.paused:

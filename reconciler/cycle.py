@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -26,6 +26,7 @@ from reconciler.state.catalog import catalog_of, check
 from reconciler.state.diff import Action, Change, diff
 from reconciler.state.facts import Claim
 from reconciler.state.model import Desired, Note
+from reconciler.state.naming import fold
 from reconciler.store import cluster_lock
 
 Progress = Callable[[str], None]
@@ -75,7 +76,7 @@ class Cluster:
     @property
     def label(self) -> str:
         """The cluster for messages and locks."""
-        return self.reader.cluster or "default"
+        return fold(self.reader.cluster or "default")
 
     @property
     def requests(self) -> int:
@@ -108,30 +109,21 @@ class Cluster:
         for one in self.offerings:
             progress(f"cluster {self.label}: reading offering {one.name}")
             sources.append(build.Source(one, self.portals[one.name].facts(now)))
-        progress(f"cluster {self.label}: comparing")
+        progress(f"cluster {self.label}: building the desired state")
         today = now.astimezone(ZoneInfo(self.config.timezone)).date()
         built = build.build(sources, self.config, today)
+        progress(f"cluster {self.label}: comparing")
         claims = self._claims(built, reading)
         desired = self._own(built, reading, claims)
         check(desired, catalog_of(reading.state, reading.tres))
         changes, waiting = self._guarded(diff(desired, reading.state), reading, allowed)
         live = [c for c in changes if not c.blocked]
         terminated = sum(c.verdict == "terminated" for c in claims.values())
-        refusals = guard.refusals(
-            live,
-            desired,
-            reading.state,
-            self.config.reconcile.guards,
-            resources=sum(len(s.facts.resources) + len(s.facts.bad) for s in sources),
-            managed=ownership.managed_on_cluster(built.scope, reading.state) - terminated,
-            allowed=allowed,
-        )
         plan = Plan(
             cluster=reading.cluster,
             offerings=tuple(o.name for o in self.offerings),
             changes=ordered(live, reading.state),
             blocked=tuple(sorted((c for c in changes if c.blocked), key=lambda c: c.address)),
-            refusals=tuple(refusals),
             orphans=tuple(sorted(desired.orphans, key=lambda n: n.address)),
             refused=tuple(desired.refused),
             waiting=(*desired.waiting, *waiting),
@@ -142,20 +134,37 @@ class Cluster:
             cancels_jobs=self.config.reconcile.on_member_removal == "cancel_jobs",
             allowed=allowed,
         )
-        return Planned(restricted(plan, targets, offering), reading, built, desired, ordered(changes, reading.state))
+        plan = restricted(plan, targets, offering)
+        refusals = guard.refusals(
+            plan.changes,
+            desired,
+            reading.state,
+            self.config.reconcile.guards,
+            resources=sum(len(s.facts.resources) + len(s.facts.bad) for s in sources),
+            managed=ownership.managed_on_cluster(built.scope, reading.state) - terminated,
+            allowed=allowed,
+        )
+        return Planned(
+            replace(plan, refusals=tuple(refusals)), reading, built, desired, ordered(changes, reading.state)
+        )
 
     def apply(self, plan: Plan, *, reading: Reading | None = None, listener: Listener | None = None) -> Outcome:
         """Apply a plan under the lock. Without a ``reading`` of this moment its preconditions are checked.
 
         Raises :class:`ReconcileError` when nothing may be done.
         """
-        if reading is None:
-            reading = self.reader.read()
-            require_fresh(plan, reading.state)
-        if plan.cluster != reading.cluster:
-            raise ReconcileError(f"the plan is for cluster {plan.cluster!r}, this one is {reading.cluster!r}")
-        executor = Executor(self.runner, lambda: self.reader.read().state, listener)
-        return executor.apply(plan, reading.state)
+        with ExitStack() as held:
+            if self.label != plan.cluster:
+                # the name was not configured but read: hold its lock too, as one who names it would
+                held.enter_context(cluster_lock(self.config.reconcile.state_dir, plan.cluster))
+                reading = None
+            if reading is None:
+                reading = self.reader.read()
+                require_fresh(plan, reading.state)
+            if plan.cluster != reading.cluster:
+                raise ReconcileError(f"the plan is for cluster {plan.cluster!r}, this one is {reading.cluster!r}")
+            executor = Executor(self.runner, lambda: self.reader.read().state, listener)
+            return executor.apply(plan, reading.state)
 
     # ------------------------------------------------------------------ parts of planning
 

@@ -67,6 +67,10 @@ def summary(plan: Plan) -> Text:
         if found
     ]
     tail = f" ({', '.join(extra)})" if extra else ""
+    if plan.empty and plan.refusals:
+        return Text(
+            f"Nothing to do, but see the guard above: this reading of Waldur is not believed.{tail}\n", style="bold red"
+        )
     if plan.empty:
         return Text(f"{NO_CHANGES}{tail}\n", style="bold green")
     line = Text("Plan: ", style="bold")

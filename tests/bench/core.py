@@ -123,8 +123,8 @@ def cycle(title: str, said: Facts, text: tuple[str, str, str], settings: Config)
     return len(plan)
 
 
-def main() -> None:
-    accounts = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
+def main(arguments: list[str]) -> None:
+    accounts = int(arguments[0]) if arguments else 10_000
     said = facts(accounts)
     settings = config()
     print(f"{accounts} accounts, {accounts * USERS_EACH} associations")
@@ -138,4 +138,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -105,8 +105,11 @@ def first_apply(directory: Path, portal: StandIn, slurm: Slurm, accounts: int) -
     fill(portal, accounts)
     cluster = cluster_of(directory, portal)
     began = time.monotonic()
-    planned = cluster.plan()
+    seen: list[tuple[str, float]] = []
+    planned = cluster.plan(progress=lambda text: seen.append((text.split(": ")[-1], time.monotonic())))
     planned_after = time.monotonic() - began
+    ends = [moment for _, moment in seen[1:]] + [time.monotonic()]
+    parts = ", ".join(f"{text} {end - start:.2f} s" for (text, start), end in zip(seen, ends, strict=True))
     processes = cluster.runner.started
     outcome = cluster.apply(planned.plan, reading=planned.reading)
     seconds = time.monotonic() - began - planned_after
@@ -118,6 +121,7 @@ def first_apply(directory: Path, portal: StandIn, slurm: Slurm, accounts: int) -
         f"{accounts} accounts x {USERS_EACH} users, first plan: {planned_after:.2f} s, {processes} processes, "
         f"{cluster.requests} requests, {created} changes"
     )
+    print(f"  of that: {parts}")
     print(
         f"  first apply, verified: {seconds:.2f} s in {cluster.runner.started - processes} processes; one process per "
         f"object: {per_account:.2f} s per account, {per_user:.2f} s per association (mean of {SAMPLE}), {slow:.0f} s "

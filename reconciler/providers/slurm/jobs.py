@@ -9,6 +9,7 @@ from datetime import datetime
 
 from reconciler.errors import CommandError, ReadError
 from reconciler.providers.runner import CommandRunner
+from reconciler.providers.slurm.write import MAX_LIST
 from reconciler.state.naming import fold
 
 _COLUMNS = 3
@@ -33,6 +34,9 @@ def active_jobs(runner: CommandRunner) -> Counter[tuple[str, str]]:
 def used_accounts(runner: CommandRunner, cluster: str, names: Sequence[str], now: datetime) -> frozenset[str]:
     """Which of these accounts ran jobs since the first of the month; ``now`` is in the site's zone."""
     start = now.strftime("%Y-%m-01T00:00:00")
+    listed = ",".join(names)
+    # a list that no single argument can hold is left out: all accounts then, which is one call as well
+    chosen = ("-A", listed) if len(listed) < MAX_LIST else ()
     result = runner.run(
         "sacct",
         "-a",
@@ -43,8 +47,7 @@ def used_accounts(runner: CommandRunner, cluster: str, names: Sequence[str], now
         cluster,
         "-S",
         start,
-        "-A",
-        ",".join(names),
+        *chosen,
         "-o",
         "Account,ElapsedRaw",
     )

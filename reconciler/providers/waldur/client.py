@@ -21,6 +21,25 @@ from reconciler.errors import ReadError
 PAGE_SIZE = 300
 # a server may ask for hours; a cycle that comes again in minutes need not wait that long
 _LONGEST_RETRY_AFTER = 60
+_POLICY = (
+    "uuid",
+    "scope_uuid",
+    "scope_name",
+    "period",
+    "period_name",
+    "limit_type",
+    "tres_billing_enabled",
+    "tres_billing_weights",
+    "carryover_enabled",
+    "carryover_factor",
+    "grace_ratio",
+    "raw_usage_reset",
+    "qos_strategy",
+    "actions",
+    "apply_to_all",
+    "organization_groups",
+    "component_limits_set",
+)
 _RETRIED = (429, 500, 502, 503, 504)
 _TAGS = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 
@@ -184,8 +203,7 @@ class ReconcileClient(WaldurClient):  # type: ignore[misc]  # the base is untype
 
     def periodic_usage_policies(self, offering_uuid: str) -> list[dict[str, Any]]:
         """The periodic usage policies of an offering (at most one)."""
-        url = self._build_url("marketplace-slurm-periodic-usage-policies")
-        return self._get_all(url, params={"scope_uuid": offering_uuid, "page_size": PAGE_SIZE})
+        return self.rows("marketplace-slurm-periodic-usage-policies", {"scope_uuid": offering_uuid}, _POLICY)
 
 
 def _connection_problem(error: Exception) -> str:

@@ -1,0 +1,7 @@
+"""All benchmarks in one command: ``.venv/bin/python -m tests.bench [ACCOUNTS]`` (as root on Debian)."""
+
+from tests.bench import core, live
+
+if __name__ == "__main__":
+    core.main([])
+    live.main()
