@@ -141,8 +141,10 @@ def portal(stand_in: StandIn) -> StandIn:
     return stand_in
 
 
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Say loudly that the tests on a real SLURM did not run."""
+@pytest.hookimpl(wrapper=True)
+def pytest_terminal_summary(terminalreporter: Any) -> Iterator[None]:
+    """Say loudly, and last, that the tests on a real SLURM did not run."""
+    yield
     skipped = [r for r in terminalreporter.stats.get("skipped", []) if "tests/live" in r.nodeid]
     if skipped:
         reason = str(skipped[0].longrepr[-1] if isinstance(skipped[0].longrepr, tuple) else skipped[0].longrepr)
