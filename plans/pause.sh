@@ -7,8 +7,8 @@ set -eu
 # create slurm.qos["slowdown"]: reconcile.qos.slowdown in the configuration
 sacctmgr -i add qos name=paused,slowdown
 
-# update slurm.account["a_overdrawn"]: resource "Overdrawn" overdrawn of offering "Pause and downscale", downscaled
-# update slurm.account["a_unpaid"]: resource "Unpaid" unpaid of offering "Pause and downscale", paused
+# update slurm.account["a_overdrawn"]: resource "Overdrawn" desired.yaml#0 of offering "Pause and downscale", downscaled
+# update slurm.account["a_unpaid"]: resource "Unpaid" desired.yaml#1 of offering "Pause and downscale", paused
 sacctmgr -i modify account where name=a_overdrawn cluster=default set qos=slowdown
 sacctmgr -i modify account where name=a_unpaid cluster=default set qos=paused
 

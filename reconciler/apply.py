@@ -12,7 +12,7 @@ from reconciler.errors import CommandError, ReconcileError
 from reconciler.plan import Plan, steps
 from reconciler.providers.command import Command
 from reconciler.providers.runner import CommandRunner, Result
-from reconciler.providers.slurm import jobs, write
+from reconciler.providers.slurm import jobs, load, write
 from reconciler.state.diff import Action, Change, values_of
 from reconciler.state.kinds import KINDS
 from reconciler.state.model import Address, State, json_value
@@ -85,13 +85,13 @@ class Executor:
 
     def _groups(self, plan: Plan, actual: State) -> Iterable[Command | list[Change]]:
         """Steps, where many creations at once become a single ``load``."""
-        loads = [c for c in plan.changes if write.loadable(c)]
-        if len(loads) < write.LOAD_FROM or self.runner.settings.emulator:
+        loads = [c for c in plan.changes if load.loadable(c)]
+        if len(loads) < load.LOAD_FROM or self.runner.settings.emulator:
             return steps(plan.changes, actual)
         created = [c for c in plan.changes if c.address.kind == "slurm.qos"]
-        rest = [c for c in plan.changes if not write.loadable(c) and c.address.kind != "slurm.qos"]
-        load = write.load_command(loads, actual, plan.cluster)
-        return [*steps(created, actual), load, *steps(rest, actual)]
+        rest = [c for c in plan.changes if not load.loadable(c) and c.address.kind != "slurm.qos"]
+        bulk = load.load_command(loads, actual, plan.cluster)
+        return [*steps(created, actual), bulk, *steps(rest, actual)]
 
     def _skip(self, change: Change, by_address: Mapping[Address, Change], outcome: Outcome) -> bool:
         """Leave out what depends on something that failed, by name."""

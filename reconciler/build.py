@@ -10,11 +10,11 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from fnmatch import fnmatchcase
 
+from reconciler.chains import Chain, Protected, Source, collisions, resolve
 from reconciler.config import Config, FairshareFrom, Offering
 from reconciler.state import kinds
-from reconciler.state.facts import CREATING, ERRED, LEAVING_STATES, Facts, OfferingUser, Resource
+from reconciler.state.facts import LEAVING_STATES, OfferingUser, Resource
 from reconciler.state.model import (
     UNMANAGED,
     Address,
@@ -30,35 +30,6 @@ from reconciler.state.model import (
 from reconciler.state.naming import clean_text, fold, name_problem
 from reconciler.state.ownership import Level, Scope
 from reconciler.state.units import UnitError, decimal, prepaid_months, to_units
-
-
-@dataclass(frozen=True)
-class Source:
-    """One offering of the configuration with what its portal says."""
-
-    offering: Offering
-    facts: Facts
-
-
-@dataclass(frozen=True)
-class _Chain:
-    """A resource with the names of its accounts; an empty name means that it is not known."""
-
-    source: Source
-    resource: Resource
-    allocation: str
-    project: str
-    customer: str
-
-    @property
-    def names(self) -> tuple[tuple[str, str, str], ...]:
-        """Level, account name and the uuid that claims it, innermost first, known names only."""
-        found = (
-            ("allocation", self.allocation, self.resource.uuid),
-            ("project", self.project, self.resource.project_uuid),
-            ("customer", self.customer, self.resource.customer_uuid),
-        )
-        return tuple(entry for entry in found if entry[1])
 
 
 @dataclass
@@ -88,15 +59,15 @@ class _Builder:
         self.scope = Scope()
         self.built = Built(self.desired, self.scope)
         self._values: dict[object, Mapping[str, Wanted]] = {}
-        self._refused_containers: dict[str, str] = {}
-        self._protected_names = tuple(fold(p) for p in config.reconcile.guards.protected)
+        self._held_containers: dict[str, str] = {}
+        self._protected = Protected(config.reconcile.guards.protected)
         for source in sources:
             self._scope(source)
-        chains = self._without_collisions(self._chains(sources))
+        chains = self._sound(resolve(sources))
         self._qos_objects()
         for chain in chains:
             self._accounts(chain)
-        for name, why in self._refused_containers.items():
+        for name, why in self._held_containers.items():
             if kinds.account(name) not in self.desired.objects:
                 self._hold(name, why)
         for source in sources:
@@ -123,96 +94,37 @@ class _Builder:
     def _hold(self, name: str, why: str) -> None:
         self.desired.held[kinds.account(name)] = why
 
-    def _refuse(self, chain: _Chain, why: str) -> None:
+    def _refuse(self, chain: Chain, why: str) -> None:
         resource = chain.resource
         text = f'resource "{resource.name}": {why}'
         self.desired.refused.append(Note(resource_address(resource), text, chain.source.offering.name))
+        self._hold_chain(chain, f'resource "{resource.name}" is refused: {why}')
+
+    def _hold_chain(self, chain: Chain, why: str) -> None:
         for level, name, _ in chain.names:
-            held = f'resource "{resource.name}" is refused: {why}'
             if level == "allocation":
-                self._hold(name, held)
+                self._hold(name, why)
             else:  # others of its project or customer may be fine
-                self._refused_containers.setdefault(name, held)
+                self._held_containers.setdefault(name, why)
 
-    def _chains(self, sources: Sequence[Source]) -> list[_Chain]:
-        result = []
-        for source in sources:
-            taken = {fold(r.backend_id) for s in sources for r in s.facts.resources if r.backend_id}
-            for resource in sorted(source.facts.resources, key=lambda r: (r.created or date.min, r.uuid)):
-                if not resource.backend_id and resource.state in (CREATING, ERRED):
-                    text = f'resource "{resource.name}" is {resource.state} and has no account yet'
-                    self.desired.waiting.append(Note(resource_address(resource), text, source.offering.name))
-                    continue
-                chain = self._chain(source, resource, taken)
-                problem = self._name_problem(chain)
-                if problem:
-                    self._refuse(chain, problem)
-                else:
-                    taken.add(chain.allocation)
-                    result.append(chain)
-        return result
-
-    def _chain(self, source: Source, resource: Resource, taken: set[str]) -> _Chain:
-        settings = source.offering.backend_settings
-        customer, project, allocation = settings.prefixes
-        name = resource.backend_id
-        if not name and source.facts.name_policy == "project_slug" and resource.project_slug:
-            base = allocation + resource.project_slug
-            name = base
-            number = 0
-            while fold(name) in taken:
-                name, number = f"{base}-{number}", number + 1
-        elif not name and resource.slug:
-            name = allocation + resource.slug
-        return _Chain(
-            source,
-            resource,
-            fold(name),
-            fold(project + resource.project_slug) if resource.project_slug else "",
-            fold(customer + resource.customer_slug) if resource.customer_slug and not settings.parent_account else "",
-        )
-
-    def _name_problem(self, chain: _Chain) -> str:
-        resource = chain.resource
-        if not chain.allocation:
-            return "it has neither a backend_id nor a slug"
-        if not resource.backend_id and not chain.project:
-            return "its project has no slug"
-        flat = chain.source.offering.backend_settings.parent_account
-        if not resource.backend_id and not chain.customer and not flat:
-            return "its customer has no slug"
-        for level, name, _ in chain.names:
-            if problem := name_problem(name):
-                return f"{level} account {name!r}: {problem}"
-            if self._protected(name):
-                return f"{level} account {name!r} is protected (reconcile.guards.protected)"
-            if name == fold(chain.source.offering.backend_settings.hierarchy_root):
-                return f"{level} account {name!r} is the account that all customers hang below"
-        return ""
-
-    def _protected(self, name: str) -> bool:
-        return any(fnmatchcase(name, p) for p in self._protected_names)
-
-    def _without_collisions(self, chains: list[_Chain]) -> list[_Chain]:
-        claims: dict[str, dict[tuple[str, str], _Chain]] = defaultdict(dict)
+    def _sound(self, chains: list[Chain]) -> list[Chain]:
+        """The chains that may be built; the others wait, or are refused by name."""
+        named = []
         for chain in chains:
-            for level, name, uuid in chain.names:
-                claims[name].setdefault((level, uuid), chain)
-        clashing = {name: owners for name, owners in claims.items() if len(owners) > 1}
-        result = []
-        for chain in chains:
-            hit = next((name for _, name, _ in chain.names if name in clashing), None)
-            if hit is None:
-                result.append(chain)
-                continue
-            who = ", ".join(
-                sorted(
-                    f'the {level} of resource "{c.resource.name}" ({c.resource.uuid})'
-                    for (level, _), c in clashing[hit].items()
-                )
-            )
-            self._refuse(chain, f"account name {hit!r} is claimed by {who}")
-        return result
+            resource = chain.resource
+            if chain.waits:
+                why = f'resource "{resource.name}" is {resource.state} and has no account yet'
+                self.desired.waiting.append(Note(resource_address(resource), why, chain.source.offering.name))
+                self._hold_chain(chain, why)
+            elif problem := chain.problem(self._protected):
+                self._refuse(chain, problem)
+            else:
+                named.append(chain)
+        clashes = collisions(named)
+        for chain in named:
+            if chain.resource.uuid in clashes:
+                self._refuse(chain, clashes[chain.resource.uuid])
+        return [c for c in named if c.resource.uuid not in clashes]
 
     # ------------------------------------------------------------------ accounts
 
@@ -227,7 +139,7 @@ class _Builder:
         offerings = frozenset({offering}) | (present.offerings if present else frozenset())
         self.desired.objects[address] = Obj(values, present.reason if present else reason, offerings)
 
-    def _accounts(self, chain: _Chain) -> None:
+    def _accounts(self, chain: Chain) -> None:
         resource, offering = chain.resource, chain.source.offering
         if offering.order_backend != "slurm":
             # somebody else makes the accounts; who may run on them is still ours
@@ -335,7 +247,7 @@ class _Builder:
 
     # ------------------------------------------------------------------ members
 
-    def _members(self, source: Source, chains: list[_Chain]) -> None:
+    def _members(self, source: Source, chains: list[Chain]) -> None:
         offering, facts = source.offering, source.facts
         people = {u.user_uuid: u for u in facts.offering_users}
         claimed: dict[str, set[str]] = defaultdict(set)
@@ -345,7 +257,7 @@ class _Builder:
         told: set[str] = set()
         problems: dict[str, str] = {}
         common = fold(offering.backend_settings.default_account)
-        if offering.backend_settings.default_account_policy == "common" and not self._protected(common):
+        if offering.backend_settings.default_account_policy == "common" and not self._protected.covers(common):
             self.scope.managed.add(common)
             self.scope.shared.add(common)
         for chain in chains if offering.membership_backend == "slurm" else ():
@@ -382,7 +294,7 @@ class _Builder:
     def _user_problem(self, name: str, claimed: Mapping[str, set[str]]) -> str:
         if problem := name_problem(name):
             return problem
-        if self._protected(name):
+        if self._protected.covers(name):
             return "the name is protected (reconcile.guards.protected)"
         if len(claimed[name]) > 1:
             return f"{len(claimed[name])} people have it in Waldur ({', '.join(sorted(claimed[name]))})"
@@ -398,7 +310,7 @@ class _Builder:
         address = Address("waldur.offering_user", (member.user_uuid,))
         self.desired.refused.append(Note(address, f"username {member.username!r}: {why}", offering.name))
 
-    def _member_values(self, chain: _Chain) -> Mapping[str, Wanted]:
+    def _member_values(self, chain: Chain) -> Mapping[str, Wanted]:
         squeezed = chain.resource.paused or chain.resource.downscaled
         drained = self.config.reconcile.on_member_removal == "drain"
         # shared by all associations of a sort: there may be 100,000 of them
@@ -413,7 +325,7 @@ class _Builder:
 
     def _common_account(self, offering: Offering, user: str) -> None:
         common = fold(offering.backend_settings.default_account)
-        if self._protected(common):
+        if self._protected.covers(common):
             return
         self._add(
             kinds.association(common, user),

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from reconciler import build, guard
 from reconciler.apply import Executor, Listener, Outcome
+from reconciler.chains import Source
 from reconciler.config import Config, Offering, Runner
 from reconciler.errors import CommandError, ConfigError, ReadError, ReconcileError
 from reconciler.plan import Plan, now_text, ordered, require_fresh, restricted
@@ -108,7 +109,7 @@ class Cluster:
         sources = []
         for one in self.offerings:
             progress(f"cluster {self.label}: reading offering {one.name}")
-            sources.append(build.Source(one, self.portals[one.name].facts(now)))
+            sources.append(Source(one, self.portals[one.name].facts(now)))
         progress(f"cluster {self.label}: building the desired state")
         today = now.astimezone(ZoneInfo(self.config.timezone)).date()
         built = build.build(sources, self.config, today)

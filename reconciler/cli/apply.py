@@ -16,7 +16,8 @@ from reconciler.cli import options
 from reconciler.config import Config
 from reconciler.cycle import Cluster, offering_name
 from reconciler.errors import ReconcileError
-from reconciler.plan import Plan, load, require_fresh
+from reconciler.plan import Plan, require_fresh
+from reconciler.planfile import load
 from reconciler.providers.slurm.read import Reading
 from reconciler.render import events
 from reconciler.render.text import plan_text, printable

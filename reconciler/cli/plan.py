@@ -11,7 +11,8 @@ import typer
 from reconciler.cli import options
 from reconciler.cycle import Cluster, offering_name
 from reconciler.errors import ReconcileError
-from reconciler.plan import Plan, document, save
+from reconciler.plan import Plan
+from reconciler.planfile import document, save
 from reconciler.render.script import script as render_script
 from reconciler.render.text import plan_text
 

@@ -13,7 +13,8 @@ import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from reconciler.config.models import Config, Section
+from reconciler.config.block import Section
+from reconciler.config.models import Config
 from reconciler.errors import ConfigError
 
 DEFAULT_NAME = "waldur-site-agent-config.yaml"

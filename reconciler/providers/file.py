@@ -70,7 +70,7 @@ class Document(_Part):
 
 
 class FilePortal:
-    """A portal made of one YAML file. Names stand in for uuids."""
+    """A portal made of one YAML file. Slugs and places in the file stand in for uuids."""
 
     requests = 0
 
@@ -98,7 +98,7 @@ class FilePortal:
         for number, entry in enumerate(live):
             # membership is a project's in a portal and an allocation's here
             members[str(number)] = set(entry.members)
-            resources.append(_resource(entry, str(number)))
+            resources.append(_resource(entry, f"{self.path.name}#{number}", str(number)))
         names = {m for e in document.resources for m in e.members}
         names |= document.restricted_users | document.former_users
         users = tuple(OfferingUser(n, n, n in document.restricted_users, OK) for n in sorted(names))
@@ -132,9 +132,9 @@ class FilePortal:
         return None
 
 
-def _resource(entry: Entry, team: str) -> Resource:
+def _resource(entry: Entry, uuid: str, team: str) -> Resource:
     return Resource(
-        uuid=entry.backend_id or entry.slug or entry.name,
+        uuid=uuid,
         name=entry.name,
         slug=entry.slug,
         state=entry.state,

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 from reconciler import __version__
 from reconciler.apply import Event
-from reconciler.plan import FORMAT_VERSION, Plan
+from reconciler.plan import Plan
+from reconciler.planfile import FORMAT_VERSION
 from reconciler.state.diff import Action, Change
 
 _VERB = {Action.CREATE: "create", Action.UPDATE: "update", Action.DELETE: "delete"}

@@ -13,7 +13,8 @@ from collections.abc import Callable
 from datetime import date
 from typing import TypeVar
 
-from reconciler.build import Built, Source, build
+from reconciler.build import Built, build
+from reconciler.chains import Source
 from reconciler.config import Config
 from reconciler.cycle import without_collector
 from reconciler.guard import propagate

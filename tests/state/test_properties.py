@@ -7,7 +7,8 @@ from datetime import date
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.build import Source, build
+from reconciler.build import build
+from reconciler.chains import Source
 from reconciler.config import Config
 from reconciler.guard import propagate
 from reconciler.plan import ordered, steps

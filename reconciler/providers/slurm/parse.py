@@ -52,12 +52,7 @@ def _bad(command: str, line: str, why: str) -> ReadError:
     return ReadError(f"{command}: {why}: {shown!r}", "Nothing was planned from this answer.")
 
 
-def rows(text: str, wanted: Sequence[str], command: str) -> Iterator[tuple[list[str], str]]:
-    """Rows of parsable output as lists in the order of ``wanted``, each with its line.
-
-    Raises :class:`ReadError` for a missing header (SLURM's answer to a failed query), an unknown one, a
-    row with too few or too many columns, and output whose last line is cut.
-    """
+def _lines(text: str, command: str) -> list[str]:
     if not text:
         raise ReadError(
             f"{command}: printed nothing, not even a header",
@@ -65,7 +60,16 @@ def rows(text: str, wanted: Sequence[str], command: str) -> Iterator[tuple[list[
         )
     if not text.endswith("\n"):
         raise _bad(command, text.rsplit("\n", 1)[-1], "the output was cut in the middle of a line")
-    lines = text.split("\n")[:-1]
+    return text.split("\n")[:-1]
+
+
+def rows(text: str, wanted: Sequence[str], command: str) -> Iterator[tuple[list[str], str]]:
+    """Rows of parsable output as lists in the order of ``wanted``, each with its line.
+
+    Raises :class:`ReadError` for a missing header (SLURM's answer to a failed query), an unknown one, a
+    row with too few or too many columns, and output whose last line is cut.
+    """
+    lines = _lines(text, command)
     header = lines[0].split("|")
     places = [_place(name, header, command, lines[0]) for name in wanted]
     width = len(header)
@@ -199,14 +203,7 @@ def texts(text: str, known: frozenset[str], command: str) -> dict[str, tuple[str
     Texts may hold ``|`` and line breaks that shift columns: a line that does not begin with a known
     account continues the one before. An account without any line is an error: the answer is cut.
     """
-    if not text:
-        raise ReadError(
-            f"{command}: printed nothing, not even a header",
-            "That is how SLURM answers when its database query fails. See slurmdbd's log.",
-        )
-    if not text.endswith("\n"):
-        raise _bad(command, text.rsplit("\n", 1)[-1], "the output was cut in the middle of a line")
-    lines = text.split("\n")[:-1]
+    lines = _lines(text, command)
     header = lines[0].split("|")
     for name in ACCOUNT:
         _place(name, header, command, lines[0])

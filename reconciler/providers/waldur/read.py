@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import UTC, date, datetime
-from typing import Annotated, Any, TypeVar
+from datetime import UTC, datetime
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import ValidationError
 from waldur_client import Endpoints
 
 from reconciler.config import Offering
 from reconciler.errors import ReadError
 from reconciler.providers.waldur.client import ChangedUnderwayError, ReconcileClient, WaldurError
+from reconciler.providers.waldur.rows import OfferingUserRow, OrderRow, PermissionRow, ResourceRow, Row, undashed
 from reconciler.state.facts import LIVE_STATES, TERMINATED, Claim, Facts, OfferingUser, Resource
 from reconciler.state.model import Address, Note
 from reconciler.state.naming import fold
@@ -22,95 +23,12 @@ from reconciler.state.naming import fold
 _ATTEMPTS = 3
 
 
-def _hex(value: object) -> object:
-    return value.replace("-", "").lower() if isinstance(value, str) else value
-
-
-def _blank(value: object) -> object:
-    return "" if value is None else value
-
-
-def _mapping(value: object) -> object:
-    return {} if value is None else value
-
-
-def _day(value: object) -> object:
-    return value[:10] if isinstance(value, str) else value
-
-
-Hex = Annotated[str, BeforeValidator(_hex)]
-Text = Annotated[str, BeforeValidator(_blank)]
-Mapped = Annotated[dict[str, Any], BeforeValidator(_mapping)]
-Day = Annotated[date | None, BeforeValidator(_day)]
-
-
-class _Row(BaseModel):
-    model_config = ConfigDict(extra="ignore", strict=False)
-
-
-class ResourceRow(_Row):
-    """A row of marketplace-provider-resources; keys that older servers lack are optional."""
-
-    uuid: Hex
-    offering_uuid: Hex
-    state: str
-    project_uuid: Hex
-    customer_uuid: Hex
-    name: Text = ""
-    slug: Text = ""
-    backend_id: Text = ""
-    project_name: Text = ""
-    project_slug: Text = ""
-    customer_name: Text = ""
-    customer_slug: Text = ""
-    limits: Mapped = {}
-    attributes: Mapped = {}
-    options: Mapped = {}
-    paused: bool = False
-    downscaled: bool = False
-    restrict_member_access: bool = False
-    created: Day = None
-    end_date: Day = None
-
-
-class OrderRow(_Row):
-    """A row of marketplace-orders."""
-
-    uuid: Hex
-    offering_uuid: Hex
-    state: str
-    type: str
-    marketplace_resource_uuid: Hex
-    limits: Mapped = {}
-    project_slug: Text = ""
-    customer_slug: Text = ""
-
-
-class OfferingUserRow(_Row):
-    """A row of marketplace-offering-users; ``state`` came with newer servers."""
-
-    uuid: Hex
-    offering_uuid: Hex
-    user_uuid: Hex
-    username: Text = ""
-    is_restricted: bool = False
-    state: Text = ""
-
-
-class PermissionRow(_Row):
-    """A row of a service provider's project_permissions: one per role."""
-
-    project_uuid: Hex
-    user_uuid: Hex
-    expiration_time: datetime | None = None
-
-
-R = TypeVar("R", bound=_Row)
+R = TypeVar("R", bound=Row)
 PENDING_ORDERS = ("pending-provider", "executing")
 _FLAGS = ("paused", "downscaled", "restrict_member_access")
 
 
-def _fields(row: type[_Row]) -> list[str]:
+def _fields(row: type[Row]) -> list[str]:
     return list(row.model_fields)
 
 
@@ -140,12 +58,12 @@ class WaldurPortal:
 
     # ------------------------------------------------------------------ lists, checked
 
-    def _checked(self, endpoint: str, filters: Mapping[str, object], row: type[_Row]) -> list[dict[str, Any]]:
+    def _checked(self, endpoint: str, filters: Mapping[str, object], row: type[Row]) -> list[dict[str, Any]]:
         """Rows of this offering in the states asked for: the server ignores filters it does not know."""
         rows = self.client.rows(endpoint, {"offering_uuid": self.uuid, **filters}, _fields(row))
         states = filters.get("state")
         for found in rows:
-            offering = _hex(found.get("offering_uuid"))
+            offering = undashed(found.get("offering_uuid"))
             if offering != self.uuid:
                 raise ReadError(
                     f"GET {endpoint}: asked for offering {self.uuid}, got a row of offering {offering}",
@@ -184,7 +102,7 @@ class WaldurPortal:
         )
         fields = ["uuid", "name", "customer_uuid", "plugin_options"]
         about = self.client._get(url, valid_states=[200], params={"field": fields})
-        if not isinstance(about, dict) or _hex(about.get("uuid")) != self.uuid:
+        if not isinstance(about, dict) or undashed(about.get("uuid")) != self.uuid:
             raise ReadError(f"GET {url}: the answer is not about offering {self.uuid}")
         return about
 
@@ -275,7 +193,7 @@ class WaldurPortal:
             rows = self.client.rows(
                 Endpoints.MarketplaceServiceProviders, {"customer_uuid": customer}, ["uuid", "customer_uuid"]
             )
-            mine = [row for row in rows if _hex(row.get("customer_uuid")) == _hex(customer)]
+            mine = [row for row in rows if undashed(row.get("customer_uuid")) == undashed(customer)]
             if len(mine) != 1:
                 raise WaldurError("GET marketplace-service-providers", 404, f"none for customer {customer}")
             self._provider = str(mine[0]["uuid"])
@@ -289,7 +207,7 @@ class WaldurPortal:
         rows = self.client.marketplace_provider_resource_get_team(resource)
         if not isinstance(rows, list) or not all(isinstance(r, dict) and r.get("uuid") for r in rows):
             raise ReadError(f"GET marketplace-provider-resources/{resource}/team/: not a list of users")
-        return frozenset(str(_hex(r["uuid"])) for r in rows if not _expired(_moment(r.get("expiration_time")), now))
+        return frozenset(str(undashed(r["uuid"])) for r in rows if not _expired(_moment(r.get("expiration_time")), now))
 
     # ------------------------------------------------------------------ questions about single accounts
 
@@ -308,7 +226,7 @@ class WaldurPortal:
                 text = f'resource "{row.get("name")}" in state {row.get("state")} has this account'
                 return Claim("elsewhere", text, offering=self.offering.name)
         for row in mine:
-            if _hex(row.get("offering_uuid")) in offerings:
+            if undashed(row.get("offering_uuid")) in offerings:
                 return self._terminated(self._parsed("marketplace-provider-resources", ResourceRow, row))
         return Claim("unknown", offering=self.offering.name)
 
@@ -347,7 +265,7 @@ class WaldurPortal:
             if error.status in (403, 404):
                 return None
             raise
-        return next((r for r in rows if _hex(r.get("scope_uuid")) == self.uuid), None)
+        return next((r for r in rows if undashed(r.get("scope_uuid")) == self.uuid), None)
 
 
 def _expired(moment: datetime | None, now: datetime) -> bool:
