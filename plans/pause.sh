@@ -7,10 +7,10 @@ set -eu
 # create slurm.qos["slowdown"]: reconcile.qos.slowdown in the configuration
 sacctmgr -i add qos name=paused,slowdown
 
-# update slurm.account["a_overdrawn"]: resource "Overdrawn" desired.yaml#0 of offering "Pause and downscale", downscaled
-# update slurm.account["a_unpaid"]: resource "Unpaid" desired.yaml#1 of offering "Pause and downscale", paused
-sacctmgr -i modify account where name=a_overdrawn cluster=default set qos=slowdown
-sacctmgr -i modify account where name=a_unpaid cluster=default set qos=paused
+# update slurm.account["a_overdrawn"]: resource "Overdrawn" desired.yaml#0 of offering "Pause and downscale", limits cpu=10 mem=1, downscaled
+# update slurm.account["a_unpaid"]: resource "Unpaid" desired.yaml#1 of offering "Pause and downscale", limits cpu=10 mem=1, paused
+sacctmgr -i modify account where name=a_overdrawn cluster=default set qos=slowdown defaultqos=slowdown
+sacctmgr -i modify account where name=a_unpaid cluster=default set qos=paused defaultqos=paused
 
 # delete slurm.association["a_ended","carol"]: its account goes: resource "Ended" is Terminated in desired.yaml
 sacctmgr -i remove user where name=carol account=a_ended cluster=default

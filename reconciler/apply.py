@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from reconciler.errors import CommandError, ReconcileError
@@ -13,18 +13,20 @@ from reconciler.plan import Plan, steps
 from reconciler.providers.command import Command
 from reconciler.providers.runner import CommandRunner, Result
 from reconciler.providers.slurm import jobs, load, write
-from reconciler.state.diff import Action, Change, values_of
+from reconciler.state.diff import Action, Change, equal, values_of
 from reconciler.state.kinds import KINDS
 from reconciler.state.model import Address, State, json_value
 
 # what sacctmgr says when there was nothing left to do; the read afterwards tells whether that is true
 _NOTHING = ("nothing new added", "nothing modified", "nothing deleted")
+# said with exit code 0, and nothing done
+_REFUSED = ("don't have access to their default qos",)
 # no use in trying the next command: whoever answers for all of them is gone
 _OUTAGE = (
     "connection refused",
     "failed to open persistent connection",
     "unable to connect to database",
-    "munge",
+    "munge encode failed",
     "access/permission denied",
 )
 
@@ -68,19 +70,16 @@ class Executor:
         """Run the plan, read again, and report per object. ``actual`` is the state it was made from."""
         outcome = Outcome()
         by_address = {c.address: c for c in plan.changes}
-        cancelled = False
+        self._cancel_jobs(plan, outcome)
         for group in self._groups(plan, actual):
             if isinstance(group, Command):
                 self._run_all([group], by_address, outcome)
                 continue
             ready = [c for c in group if not self._skip(c, by_address, outcome)]
-            deleting = [c for c in ready if c.action is Action.DELETE]
-            if deleting and plan.cancels_jobs and not cancelled:
-                cancelled = True
-                self._cancel_jobs([c for c in plan.changes if c.action is Action.DELETE], outcome)
-                ready = [c for c in ready if c.address not in outcome.failures]
+            if any(c.action is Action.DELETE and c.address.kind == "slurm.account" for c in ready):
+                ready = self._unburdened(ready, outcome)
             self._run_all(write.commands(ready, plan.cluster), by_address, outcome)
-        self._verify(plan.changes, outcome)
+        self._settle(plan, by_address, outcome)
         return outcome
 
     def _groups(self, plan: Plan, actual: State) -> Iterable[Command | list[Change]]:
@@ -100,6 +99,8 @@ class Executor:
             if change.action is not Action.DELETE
             else ()
         )
+        if change.address in outcome.failures:
+            return True
         failed = next((n for n in needs if n in outcome.failures and n in by_address), None)
         if failed is not None:
             self._fail(change, f"not tried: it depends on {failed}", outcome)
@@ -151,7 +152,7 @@ class Executor:
             self._outage = error.message
             return str(error)
         problem = _problem(result)
-        if any(sign in problem.lower() for sign in _OUTAGE):
+        if problem and any(sign in result.said.lower() for sign in _OUTAGE):
             self._outage = problem
         return problem
 
@@ -163,35 +164,67 @@ class Executor:
     def _seconds(self, change: Change) -> float:
         return time.monotonic() - self._started.get(change.address, time.monotonic())
 
-    def _cancel_jobs(self, deletions: Sequence[Change], outcome: Outcome) -> None:
-        """Jobs of users who lose an association are cancelled first, and waited for."""
-        pairs = {c.address.key: c for c in deletions if c.address.kind == "slurm.association"}
-        if not pairs:
-            return
+    def _unburdened(self, changes: Sequence[Change], outcome: Outcome) -> list[Change]:
+        """Accounts that may go now: SLURM takes along whatever hangs on them, so it is looked at once more."""
         try:
-            busy = [pair for pair in jobs.active_jobs(self.runner) if pair in pairs]
-            if busy:
-                jobs.cancel(self.runner, busy)
+            now = self.read()
         except ReconcileError as error:
-            for change in deletions:
-                self._fail(change, f"its jobs could not be cancelled: {error.message}", outcome)
+            for change in changes:
+                self._fail(change, f"not tried, the cluster could not be read: {error.message}", outcome)
+            return []
+        burden: dict[str, Address] = {}
+        for address, obj in now.items():
+            if address.kind == "slurm.association":
+                burden.setdefault(address.key[0], address)
+            elif address.kind == "slurm.account":
+                burden.setdefault(str(obj.values.get("parent") or ""), address)
+        ready = []
+        for change in changes:
+            left = burden.get(change.address.key[0]) if change.address.kind == "slurm.account" else None
+            if left is None:
+                ready.append(change)
+            else:
+                self._fail(change, f"not tried: {left} is still there and would go along", outcome)
+        return ready
+
+    def _cancel_jobs(self, plan: Plan, outcome: Outcome) -> None:
+        """Cancel the jobs that the plan showed, of users who lose an association, and wait for their end."""
+        pairs = {c.address.key: c for c in plan.changes if c.jobs and c.action is Action.DELETE}
+        if not pairs or not plan.cancels_jobs:
+            return
+        wanted = [(key[0], key[1]) for key in pairs]
+        try:
+            jobs.cancel(self.runner, plan.cluster, wanted)
+        except ReconcileError as error:
+            try:
+                busy: set[tuple[str, ...]] = set(jobs.active_jobs(self.runner, plan.cluster))
+            except ReconcileError:
+                busy = set(pairs)
+            for key, change in pairs.items():
+                if key in busy:
+                    self._fail(change, f"its jobs could not be cancelled: {error.message}", outcome)
 
     # ------------------------------------------------------------------ the proof
 
-    def _verify(self, changes: Sequence[Change], outcome: Outcome) -> None:
-        """Success is what the next read shows, whatever the exit codes were."""
-        try:
-            actual = self.read()
-        except ReconcileError as error:
-            for change in changes:
-                if change.address not in outcome.failures:
-                    self._fail(
-                        change,
-                        f"not confirmed, the cluster could not be read again: {error.message}",
-                        outcome,
-                    )
+    def _settle(self, plan: Plan, by_address: Mapping[Address, Change], outcome: Outcome) -> None:
+        """Success is what the next read shows, whatever the exit codes were.
+
+        What is not as it should be although nothing complained is set once more, object by object: a record
+        that outlived its account keeps its old texts, a batch may skip what it does not like.
+        """
+        actual = self._read(plan.changes, outcome)
+        if actual is None:
             return
-        for change in changes:
+        again = [r for c in plan.changes if c.address not in outcome.failures for r in residue(c, actual)]
+        if again and not self._outage:
+            for step in steps(again, actual):
+                for command in write.commands(step, plan.cluster):
+                    for single in command.alternative or (command,):
+                        self._run(single, by_address, outcome)
+            actual = self._read(plan.changes, outcome)
+            if actual is None:
+                return
+        for change in plan.changes:
             wrong = mismatch(change, actual)
             if not wrong:
                 # an error text about something that is as it should be is no error
@@ -201,11 +234,32 @@ class Executor:
             elif change.address not in outcome.failures:
                 self._fail(change, wrong, outcome)
 
+    def _read(self, changes: Sequence[Change], outcome: Outcome) -> State | None:
+        try:
+            return self.read()
+        except ReconcileError as error:
+            why = f"not confirmed, the cluster could not be read again: {error.message}"
+            for change in changes:
+                if change.address not in outcome.failures:
+                    self._fail(change, why, outcome)
+            return None
+
+
+def residue(change: Change, actual: State) -> list[Change]:
+    """What is left of a change that was made: the fields that still differ, as a change of their own."""
+    present = actual.get(change.address)
+    if change.action is Action.DELETE or present is None or not mismatch(change, actual):
+        return []
+    values = values_of(present)
+    after = change.after or {}
+    rest = {n: after[n] for n in change.changed() if not equal(n, values.get(n), after[n])}
+    return [replace(change, action=Action.UPDATE, before=values, after={**values, **rest})]
+
 
 def _problem(result: Result) -> str:
-    if result.code == 0:
-        return ""
     said = result.said
+    if result.code == 0 and not any(sign in said for sign in _REFUSED):
+        return ""
     if any(n in said.lower() for n in _NOTHING) and "error" not in said.lower():
         return ""
     command = result.command if len(result.command) <= 300 else result.command[:300] + "…"
@@ -224,6 +278,6 @@ def mismatch(change: Change, actual: State) -> str:
     wrong = [
         f"{name} is {json_value(values.get(name))!r} instead of {json_value(after[name])!r}"
         for name in change.changed()
-        if values.get(name) != after[name]
+        if not equal(name, values.get(name), after[name])
     ]
     return f"still differs after the change: {'; '.join(wrong)}" if wrong else ""

@@ -39,6 +39,8 @@ class Built:
     desired: Desired
     scope: Scope
     resources: dict[str, tuple[Offering, Resource]] = field(default_factory=dict)  # by allocation account
+    refused: set[str] = field(default_factory=set)  # allocation accounts of refused resources
+    refused_members: dict[str, list[tuple[str, str]]] = field(default_factory=dict)  # by account: name and why
 
 
 def resource_address(resource: Resource) -> Address:
@@ -63,6 +65,8 @@ class _Builder:
         self._protected = Protected(config.reconcile.guards.protected)
         for source in sources:
             self._scope(source)
+        self._claimed = _usernames(sources)
+        self._roots = frozenset(fold(s.offering.backend_settings.hierarchy_root) for s in sources)
         chains = self._sound(resolve(sources))
         self._qos_objects()
         for chain in chains:
@@ -79,15 +83,16 @@ class _Builder:
         offering, facts = source.offering, source.facts
         settings = offering.backend_settings
         customer, project, allocation = (fold(p) for p in settings.prefixes)
-        self.scope.levels.append(
-            Level(
-                offering.name,
-                fold(settings.hierarchy_root),
-                (project, allocation) if settings.parent_account else (customer, project, allocation),
-            )
-        )
+        prefixes = (project, allocation) if settings.parent_account else (customer, project, allocation)
+        if offering.order_backend == "slurm":  # else somebody else makes and removes its accounts
+            self.scope.levels.append(Level(offering.name, fold(settings.hierarchy_root), prefixes))
+        for person in facts.offering_users:
+            if person.username and (person.restricted or person.state in LEAVING_STATES):
+                why = "is restricted" if person.restricted else f"is in state {person.state}"
+                self.scope.outsiders[fold(person.username)] = f"the offering user {why} in Waldur"
         self.scope.known_users |= {fold(u.username) for u in facts.offering_users if u.username}
         self.desired.refused += facts.bad
+        self.scope.held_users |= {fold(u) for u in facts.held_users}
         for name in facts.held_names:
             self._hold(fold(name), "its resource could not be read from Waldur")
 
@@ -98,6 +103,7 @@ class _Builder:
         resource = chain.resource
         text = f'resource "{resource.name}": {why}'
         self.desired.refused.append(Note(resource_address(resource), text, chain.source.offering.name))
+        self.built.refused.add(chain.allocation)
         self._hold_chain(chain, f'resource "{resource.name}" is refused: {why}')
 
     def _hold_chain(self, chain: Chain, why: str) -> None:
@@ -116,7 +122,7 @@ class _Builder:
                 why = f'resource "{resource.name}" is {resource.state} and has no account yet'
                 self.desired.waiting.append(Note(resource_address(resource), why, chain.source.offering.name))
                 self._hold_chain(chain, why)
-            elif problem := chain.problem(self._protected):
+            elif problem := chain.problem(self._protected, self._roots):
                 self._refuse(chain, problem)
             else:
                 named.append(chain)
@@ -143,9 +149,9 @@ class _Builder:
         resource, offering = chain.resource, chain.source.offering
         if offering.order_backend != "slurm":
             # somebody else makes the accounts; who may run on them is still ours
-            self.scope.existing_only.add(chain.allocation)
+            self.scope.existing_only[chain.allocation] = "orders of its offering are processed elsewhere"
             self.built.resources[chain.allocation] = (offering, resource)
-            values: dict[str, Wanted] = {"qos": self._qos(offering, resource)}
+            values = self._qos(offering, resource)
             self._add(kinds.account(chain.allocation), values, _reason(offering, resource), offering.name)
             return
         root = fold(offering.backend_settings.hierarchy_root)
@@ -169,15 +175,20 @@ class _Builder:
         texts = _texts(chain.project, resource.name, chain.allocation, organization=chain.project)
         if not placed:  # an older server that tells no slugs: the account stays where it is
             texts = {"description": texts["description"]}
+            self.scope.existing_only[chain.allocation] = "Waldur does not tell the slugs that say where it belongs"
         values = {
             **texts,
             "grp_tres_mins": self._limits(offering, resource),
             "fairshare": self._fairshare(resource),
-            "qos": self._qos(offering, resource),
+            **self._qos(offering, resource),
         }
         self._add(kinds.account(chain.allocation), values, _reason(offering, resource), offering.name)
 
     def _limits(self, offering: Offering, resource: Resource) -> Wanted:
+        if resource.limits_unsure:
+            text = f'resource "{resource.name}" is being updated by an order that was not seen: limits left as they are'
+            self.desired.warnings.append(Note(resource_address(resource), text, offering.name))
+            return UNMANAGED
         wanted: dict[str, int] = {}
         unmanaged: set[str] = set()
         problems: list[str] = []
@@ -228,32 +239,34 @@ class _Builder:
         except UnitError as error:
             return Refused(None, f"{key}: {error}")
 
-    def _qos(self, offering: Offering, resource: Resource) -> Wanted:
+    def _qos(self, offering: Offering, resource: Resource) -> dict[str, Wanted]:
+        """QoS list and default QoS. SLURM refuses a list that lacks the default in effect, so both are set."""
         settings = offering.backend_settings
-        special = {fold(q) for q in (settings.qos_paused, settings.qos_downscaled) if q}
-        default = frozenset({fold(settings.qos_default)})
+        special = frozenset(fold(q) for q in (settings.qos_paused, settings.qos_downscaled) if q)
+        default = fold(settings.qos_default)
         for flag, key, name in (
             (resource.paused, "qos_paused", settings.qos_paused),
             (resource.downscaled, "qos_downscaled", settings.qos_downscaled),
         ):
+            if flag and name:
+                return {"qos": frozenset({fold(name)}), "default_qos": fold(name)}
             if flag:
-                if name:
-                    return frozenset({fold(name)})
                 word = key.removeprefix("qos_")
-                return Refused(frozenset(), f"the resource is {word}, but backend_settings.{key} is not set")
-        if self.config.reconcile.extra_qos == "remove":
-            return default
-        return AtLeast(default, frozenset(special) - default)
+                why = f"the resource is {word}, but backend_settings.{key} is not set"
+                return {"qos": Refused(frozenset(), why)}
+        others = special - {default}
+        keeps = self.config.reconcile.extra_qos == "keep"
+        return {
+            "qos": AtLeast(frozenset({default}), others) if keeps else frozenset({default}),
+            "default_qos": Unless(default, frozenset(others)),
+        }
 
     # ------------------------------------------------------------------ members
 
     def _members(self, source: Source, chains: list[Chain]) -> None:
         offering, facts = source.offering, source.facts
         people = {u.user_uuid: u for u in facts.offering_users}
-        claimed: dict[str, set[str]] = defaultdict(set)
-        for person in facts.offering_users:
-            if person.username and person.state not in LEAVING_STATES:
-                claimed[fold(person.username)].add(person.user_uuid)
+        claimed = self._claimed[offering.waldur_api_url]
         told: set[str] = set()
         problems: dict[str, str] = {}
         common = fold(offering.backend_settings.default_account)
@@ -262,6 +275,11 @@ class _Builder:
             self.scope.shared.add(common)
         for chain in chains if offering.membership_backend == "slurm" else ():
             self.scope.managed.add(chain.allocation)
+            self.scope.access[chain.allocation] = (
+                f'member access of resource "{chain.resource.name}" is restricted'
+                if chain.resource.restrict_member_access
+                else f'no member of project "{chain.resource.project_name}" any more'
+            )
             members = facts.members.get(chain.resource.team or chain.resource.project_uuid, frozenset())
             if chain.resource.restrict_member_access:
                 members = frozenset()
@@ -277,6 +295,7 @@ class _Builder:
                     problems[name] = self._user_problem(name, claimed)
                 if problem := problems[name]:
                     self.scope.held_users.add(name)
+                    self.built.refused_members.setdefault(chain.allocation, []).append((name, problem))
                     if name not in told:
                         told.add(name)
                         self._refused_user(member, problem, offering)
@@ -317,7 +336,7 @@ class _Builder:
         if (squeezed, drained) not in self._values:
             values: dict[str, Wanted] = {}
             if squeezed:
-                values["qos"] = frozenset()  # a QoS of the user's own would escape the account's
+                values |= {"qos": frozenset(), "default_qos": ""}  # the user's own would escape the account's
             if drained:
                 values["max_submit_jobs"] = Unless(None, frozenset({0}))
             self._values[(squeezed, drained)] = values
@@ -340,6 +359,16 @@ class _Builder:
             self.scope.leave_defaults = True
 
 
+def _usernames(sources: Sequence[Source]) -> dict[str, dict[str, set[str]]]:
+    """By portal and folded username: the people who have it, over all offerings on the cluster."""
+    result: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for source in sources:
+        for person in source.facts.offering_users:
+            if person.username and person.state not in LEAVING_STATES:
+                result[source.offering.waldur_api_url][fold(person.username)].add(person.user_uuid)
+    return result
+
+
 def _texts(parent: str, name: str, account: str, organization: str = "") -> dict[str, Wanted]:
     """Description is Waldur's name; organization the account's own name, or its project's."""
     return {
@@ -351,8 +380,10 @@ def _texts(parent: str, name: str, account: str, organization: str = "") -> dict
 
 def _reason(offering: Offering, resource: Resource) -> str:
     parts = [f'resource "{resource.name}" {resource.uuid} of offering "{offering.name}"']
+    if resource.limits:
+        parts.append("limits " + " ".join(f"{k}={v}" for k, v in sorted(resource.limits.items())))
     if resource.limits_from:
-        parts.append(f"limits of executing order {resource.limits_from}")
+        parts.append(f"those are the limits of executing order {resource.limits_from}")
     if resource.paused:
         parts.append("paused")
     elif resource.downscaled:

@@ -12,6 +12,9 @@ from reconciler.config import Offering
 from reconciler.state.facts import CREATING, ERRED, Facts, Resource
 from reconciler.state.naming import fold, name_problem
 
+# acct_table's key is name(42): a second account with the same beginning can never be made
+_KEY = 42
+
 
 @dataclass(frozen=True)
 class Source:
@@ -45,10 +48,12 @@ class Chain:
     @property
     def names(self) -> tuple[tuple[str, str, str], ...]:
         """Level, account name and the uuid that claims it, innermost first, known names only."""
+        root = fold(self.source.offering.backend_settings.hierarchy_root)
         found = (
             ("allocation", self.allocation, self.resource.uuid),
-            ("project", self.project, self.resource.project_uuid),
-            ("customer", self.customer, self.resource.customer_uuid),
+            # two offerings that want one account in two places collide as well
+            ("project", self.project, f"{self.resource.project_uuid} below {self.customer or root}"),
+            ("customer", self.customer, f"{self.resource.customer_uuid} below {root}"),
         )
         return tuple(entry for entry in found if entry[1])
 
@@ -57,7 +62,7 @@ class Chain:
         """Its order is pending or its creation failed: nothing is provisioned yet."""
         return not self.resource.backend_id and self.resource.state in (CREATING, ERRED)
 
-    def problem(self, protected: Protected) -> str:
+    def problem(self, protected: Protected, roots: frozenset[str]) -> str:
         """Why the resource cannot have accounts of these names, or nothing."""
         settings = self.source.offering.backend_settings
         if not self.allocation:
@@ -71,8 +76,8 @@ class Chain:
                 return f"{level} account {name!r}: {wrong}"
             if protected.covers(name):
                 return f"{level} account {name!r} is protected (reconcile.guards.protected)"
-            if name == fold(settings.hierarchy_root):
-                return f"{level} account {name!r} is the account that all customers hang below"
+            if name in roots:
+                return f"{level} account {name!r} is an account that customers or projects hang below"
         return ""
 
 
@@ -119,14 +124,14 @@ def collisions(chains: Sequence[Chain]) -> dict[str, str]:
     claims: dict[str, dict[tuple[str, str], Chain]] = defaultdict(dict)
     for chain in chains:
         for level, name, uuid in chain.names:
-            claims[name].setdefault((level, uuid), chain)
+            claims[name[:_KEY]].setdefault((level, uuid), chain)
     result: dict[str, str] = {}
     for chain in chains:
-        name = next((name for _, name, _ in chain.names if len(claims[name]) > 1), None)
-        if name is not None:
+        shared = next((name for _, name, _ in chain.names if len(claims[name[:_KEY]]) > 1), None)
+        if shared is not None:
             who = sorted(
                 f'the {level} of resource "{c.resource.name}" ({c.resource.uuid})'
-                for (level, _), c in claims[name].items()
+                for (level, _), c in claims[shared[:_KEY]].items()
             )
-            result[chain.resource.uuid] = f"account name {name!r} is claimed by {', '.join(who)}"
+            result[chain.resource.uuid] = f"account name {shared!r} is claimed by {', '.join(who)}"
     return result

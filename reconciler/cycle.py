@@ -115,11 +115,10 @@ class Cluster:
         built = build.build(sources, self.config, today)
         progress(f"cluster {self.label}: comparing")
         claims = self._claims(built, reading)
-        desired = self._own(built, reading, claims)
+        desired = self._own(built, reading, claims, allowed)
         check(desired, catalog_of(reading.state, reading.tres))
         changes, waiting = self._guarded(diff(desired, reading.state), reading, allowed)
         live = [c for c in changes if not c.blocked]
-        terminated = sum(c.verdict == "terminated" for c in claims.values())
         plan = Plan(
             cluster=reading.cluster,
             offerings=tuple(o.name for o in self.offerings),
@@ -135,6 +134,11 @@ class Cluster:
             cancels_jobs=self.config.reconcile.on_member_removal == "cancel_jobs",
             allowed=allowed,
         )
+        for target in targets:
+            if not any(a.matches(target) for side in (desired.objects, reading.state) for a in side):
+                raise ReconcileError(
+                    f"--target {target}: no object of that address", "Addresses look like slurm.account[hpc_climate]."
+                )
         plan = restricted(plan, targets, offering)
         refusals = guard.refusals(
             plan.changes,
@@ -142,7 +146,12 @@ class Cluster:
             reading.state,
             self.config.reconcile.guards,
             resources=sum(len(s.facts.resources) + len(s.facts.bad) for s in sources),
-            managed=ownership.managed_on_cluster(built.scope, reading.state) - terminated,
+            managed=ownership.managed_on_cluster(built.scope, reading.state, claims),
+            silent={
+                s.offering.name: len(ownership.unknown_of(built.scope, reading.state, claims, s.offering.name))
+                for s in sources
+                if not s.facts.resources and not s.facts.bad
+            },
             allowed=allowed,
         )
         return Planned(
@@ -172,7 +181,7 @@ class Cluster:
     def _claims(self, built: build.Built, reading: Reading) -> dict[str, Claim]:
         """Ask every portal about accounts that look ours and that nobody named."""
         names = sorted(ownership.unclaimed(built.desired, built.scope, reading.state))
-        uuids = frozenset(o.waldur_offering_uuid for o in self.offerings)
+        here = {o.waldur_offering_uuid: o for o in self.offerings}
         rank = {"elsewhere": 0, "terminated": 1, "unknown": 2}
         asked: set[tuple[str, str]] = set()
         claims: dict[str, Claim] = {}
@@ -182,24 +191,26 @@ class Cluster:
             if not names or (where in asked and not offering.from_file):
                 continue
             asked.add(where)
-            for name, claim in self.portals[offering.name].claims(names, uuids).items():
+            for name, claim in self.portals[offering.name].claims(names, here).items():
                 if name not in claims or rank[claim.verdict] < rank[claims[name].verdict]:
                     claims[name] = claim
         return claims
 
-    def _own(self, built: build.Built, reading: Reading, claims: dict[str, Claim]) -> Desired:
+    def _own(self, built: build.Built, reading: Reading, claims: dict[str, Claim], allowed: frozenset[str]) -> Desired:
         settings = self.config.reconcile
-        containers = ownership.empty_containers(built.desired, built.scope, reading.state)
+        if settings.require_unix_user:
+            wanted = sorted(ownership.members_to_add(built.desired, reading.state))
+            missing = frozenset(wanted) - jobs.known_users(self.runner, wanted) if wanted else frozenset()
+            ownership.hold_back(built.desired, reading.state, missing)
+        children = settings.guards.delete_with_children or "delete_with_children" in allowed
+        policy = ownership.Policy(prune=settings.prune, children=children)
+        levels = ownership.unclaimed(built.desired, built.scope, reading.state)
+        going = ownership.leaving(claims, levels, policy)
+        containers = ownership.empty_containers(built.desired, built.scope, reading.state, going)
         made: frozenset[str] = frozenset()
         for offering in self.offerings if containers else ():
             made |= self.portals[offering.name].made(containers)
-        policy = ownership.Policy(prune=settings.prune)
-        desired = ownership.own(built.desired, built.scope, reading.state, claims, made, policy)
-        if settings.require_unix_user:
-            wanted = sorted(ownership.members_to_add(desired, reading.state))
-            missing = frozenset(wanted) - jobs.known_users(self.runner, wanted) if wanted else frozenset()
-            ownership.hold_back(desired, reading.state, missing)
-        return desired
+        return ownership.own(built.desired, built.scope, reading.state, claims, made, policy)
 
     def _guarded(
         self, changes: Sequence[Change], reading: Reading, allowed: frozenset[str]
@@ -223,7 +234,7 @@ class Cluster:
         accounts = sorted(c.address.key[0] for c in deletions if c.address.kind == "slurm.account")
         now = self.clock().astimezone(ZoneInfo(self.config.timezone))
         try:
-            active = jobs.active_jobs(self.runner)
+            active = jobs.active_jobs(self.runner, cluster)
             used = jobs.used_accounts(self.runner, cluster, accounts, now) if accounts else frozenset()
         except (CommandError, ReadError) as error:
             return guard.Activity(unknown=error.message)
@@ -235,14 +246,21 @@ def clusters(config: Config, offering: str = "") -> list[Cluster]:
 
     Raises :class:`ConfigError` when there is none to serve.
     """
-    groups: dict[tuple[str, str], list[Offering]] = {}
+    groups: dict[str, list[Offering]] = {}
     for one in config.offerings:
         if one.uses_slurm:
-            name = one.backend_settings.cluster_name or ""
-            groups.setdefault((name, _runner(config, one).model_dump_json()), []).append(one)
+            groups.setdefault(fold(one.backend_settings.cluster_name or ""), []).append(one)
+    if "" in groups and len(groups) > 1:
+        raise ConfigError(
+            f"{config.path}: offering {groups[''][0].name!r} has no backend_settings.cluster_name, others have one",
+            "Whether they share a cluster decides what is theirs: give every SLURM offering its cluster_name.",
+        )
+    for name, members in groups.items():
+        if len({_runner(config, o).model_dump_json() for o in members}) > 1:
+            raise ConfigError(f"{config.path}: the offerings on cluster {name!r} differ in slurm_bin_path")
     wanted = [
         Cluster(config, name or None, members, _runner(config, members[0]))
-        for (name, _), members in groups.items()
+        for name, members in groups.items()
         if not offering or offering in {x for o in members for x in (o.name, o.waldur_offering_uuid)}
     ]
     if not wanted:

@@ -9,7 +9,7 @@ from decimal import Decimal
 from reconciler.config import Offering
 from reconciler.cycle import Planned
 from reconciler.state import kinds
-from reconciler.state.diff import Action, Change
+from reconciler.state.diff import Action, Change, equal
 from reconciler.state.facts import Resource
 from reconciler.state.kinds import KINDS
 from reconciler.state.model import UNMANAGED, Address, Obj, Refused, Value, accepts, json_value, target
@@ -63,7 +63,7 @@ class Conversion:
 
 @dataclass
 class Report:
-    """Everything about one account. ``status``: ok, mismatch, missing, unmanaged, unknown."""
+    """Everything about one account. ``status``: ok, mismatch, missing, refused, unmanaged, unknown."""
 
     account: str
     cluster: str
@@ -78,6 +78,7 @@ class Report:
     conversions: list[Conversion] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    refused: bool = False
 
     @property
     def issues(self) -> int:
@@ -118,6 +119,10 @@ def diagnose(planned: Planned, name: str) -> Report | None:
     _compare_members(report, planned, sorted(people), by_address)
     for one in sorted(users):
         _compare_object(report, planned, one, by_address)
+    report.refused = account in planned.built.refused
+    for user, why in planned.built.refused_members.get(account, ()):
+        present = "member" if kinds.association(account, user) in planned.reading.state else "missing"
+        report.comparisons.append(Comparison(f"user[{user}]", "member", present, "blocked", why))
     if wanted is not None:
         report.expected = _expected(planned, address, wanted)
     report.status = _status(report, wanted, actual)
@@ -125,6 +130,8 @@ def diagnose(planned: Planned, name: str) -> Report | None:
 
 
 def _status(report: Report, wanted: Obj | None, actual: Obj | None) -> str:
+    if report.refused:
+        return "refused"
     if wanted is not None and actual is None:
         return "missing"
     if report.changes or any(c.status != "ok" for c in report.comparisons):
@@ -147,7 +154,8 @@ def _notes(planned: Planned, account: str) -> list[str]:
         if account in note.address.key
     ]
     held = desired.held.get(kinds.account(account))
-    return list(dict.fromkeys([*found, *([held] if held else [])]))
+    gone = desired.absent.get(kinds.account(account))
+    return list(dict.fromkeys([*found, *([held] if held else []), *([gone.reason] if gone else [])]))
 
 
 def _ancestors(planned: Planned, account: str) -> list[Address]:
@@ -198,7 +206,11 @@ def _compare_object(
             continue
         have: Value = present.values.get(name)  # type: ignore[assignment]
         # the plan decides; a field that it would write differs, whatever it looks like
-        status = "mismatch" if name in written or not accepts(want, have) else "ok"
+        status = (
+            "mismatch"
+            if name in written or not (accepts(want, have) or equal(name, target(want, have), have))
+            else "ok"
+        )
         why = ""
         if status == "mismatch" and isinstance(want, Refused):
             status, why = "blocked", want.why

@@ -123,7 +123,7 @@ def _account_block(
     if reason := _protected(change.address, guards):
         return reason, True
     children = sorted(staying.get(name, ()))
-    if children and not (guards.delete_with_children or "delete_with_children" in allowed):
+    if children:
         shown = ", ".join(children[:5]) + (f" and {len(children) - 5} more" if children[5:] else "")
         return f"accounts below it would go along: {shown} {_lift('delete_with_children')}", True
     if activity.unknown:
@@ -132,7 +132,7 @@ def _account_block(
     if jobs and not (guards.delete_with_jobs or "delete_with_jobs" in allowed):
         return f"{jobs} jobs are running or waiting {_lift('delete_with_jobs')}", True
     if name in activity.used and not (guards.delete_with_usage or "delete_with_usage" in allowed):
-        return f"it has usage in the current month {_lift('delete_with_usage')}; its members go now", False
+        return f"it has usage in the current month {_lift('delete_with_usage')}; its members lose access now", False
     return "", False
 
 
@@ -154,10 +154,9 @@ def _member_removal(change: Change, activity: Activity, drain: bool) -> Change |
 
 def propagate(changes: Iterable[Change], actual: State) -> list[Change]:
     """Block what depends on something that neither exists nor is made: a member of a blocked account."""
-    listed = list(changes)
+    listed = _without_needless_moves(list(changes))
     made = {c.address for c in listed if c.action is Action.CREATE and not c.blocked}
     held = {c.address for c in listed if c.action is Action.CREATE} - made
-    gone_held = {c.address for c in listed if c.blocked and c.action is Action.DELETE}
     progress = True
     while progress:
         progress = False
@@ -174,15 +173,66 @@ def propagate(changes: Iterable[Change], actual: State) -> list[Change]:
                 made.discard(change.address)
                 held.add(change.address)
                 progress = True
-    # a parent stays while a child of it stays
-    for number, change in enumerate(listed):
-        if change.action is Action.DELETE and not change.blocked and _is_account(change):
-            name = change.address.key[0]
-            child = next((a for a in gone_held if a in actual and actual[a].values.get("parent") == name), None)
-            if child:
-                listed[number] = replace(change, blocked=f"{child} below it stays")
-                gone_held.add(change.address)
-    return listed
+    return _nothing_hangs_on(listed, actual)
+
+
+def _nothing_hangs_on(changes: list[Change], actual: State) -> list[Change]:
+    """Block the deletion of an account on which anything stays, and of a default account that cannot be moved."""
+    stuck_moves = {
+        (str((c.before or {}).get("default_account")), c.address.key[0])
+        for c in changes
+        if c.blocked and c.address.kind == "slurm.user"
+    }
+    listed = [
+        replace(c, blocked="the user's default account cannot be moved away from it")
+        if c.action is Action.DELETE and not c.blocked and c.address.key in stuck_moves
+        else c
+        for c in changes
+    ]
+    while True:
+        left = _left_on(listed, actual)
+        found = {
+            n: left[c.address.key[0]]
+            for n, c in enumerate(listed)
+            if c.action is Action.DELETE and _is_account(c) and not c.blocked and c.address.key[0] in left
+        }
+        if not found:
+            return listed
+        for number, address in found.items():
+            listed[number] = replace(listed[number], blocked=f"{address} stays and would go along")
+
+
+def _left_on(changes: Iterable[Change], actual: State) -> dict[str, Address]:
+    """Accounts with something on them that the unblocked changes neither remove nor move away."""
+    gone = {c.address for c in changes if c.action is Action.DELETE and not c.blocked}
+    parents = {
+        c.address: c.after.get("parent")
+        for c in changes
+        if c.action is Action.UPDATE and not c.blocked and _is_account(c) and c.after is not None
+    }
+    left: dict[str, Address] = {}
+    for address, obj in actual.items():
+        if address in gone:
+            continue
+        if address.kind == "slurm.association":
+            left.setdefault(address.key[0], address)
+        elif address.kind == "slurm.account":
+            parent = parents.get(address, obj.values.get("parent"))
+            if isinstance(parent, str):
+                left.setdefault(parent, address)
+    return left
+
+
+def _without_needless_moves(changes: list[Change]) -> list[Change]:
+    """Leave a user's default account where it is when the association it moves away from stays."""
+    staying = {c.address.key for c in changes if c.blocked and c.action is Action.DELETE}
+    return [
+        c
+        for c in changes
+        if c.address.kind != "slurm.user"
+        or c.before is None
+        or (c.before.get("default_account"), c.address.key[0]) not in staying
+    ]
 
 
 def refusals(
@@ -193,9 +243,12 @@ def refusals(
     *,
     resources: int,
     managed: int,
+    silent: Mapping[str, int] | None = None,
     allowed: frozenset[str] = frozenset(),
 ) -> list[Refusal]:
-    """Guards that refuse the plan as a whole. ``managed``: allocation accounts on the cluster."""
+    """Guards that refuse the plan as a whole. ``managed``: allocation accounts on the cluster;
+    ``silent``: offerings without any resource, with the number of unknown accounts that look like theirs.
+    """
     found: list[Refusal] = []
     if resources == 0 and managed and not guards.allow_empty_portal:
         found.append(
@@ -204,7 +257,13 @@ def refusals(
                 f"Waldur has no resources at all, the cluster has {managed} accounts under management",
             )
         )
-    elif managed and resources < guards.min_resources_share * managed:
+    for offering, count in sorted((silent or {}).items()):
+        if resources and count and not guards.allow_empty_portal:
+            text = (
+                f"Waldur has no resources at all for offering {offering!r}, the cluster has {count} accounts like its"
+            )
+            found.append(Refusal("allow_empty_portal", text))
+    if resources and managed and resources < guards.min_resources_share * managed:
         found.append(
             Refusal(
                 "min_resources_share",

@@ -44,6 +44,7 @@ class Plan:
     resources: int = 0
     cancels_jobs: bool = True
     allowed: frozenset[str] = field(default_factory=frozenset)
+    partial: bool = False  # --target or --offering left out the rest
 
     @property
     def stuck(self) -> bool:
@@ -71,8 +72,8 @@ def now_text(clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> str:
 def steps(changes: Iterable[Change], actual: State | None = None) -> list[list[Change]]:
     """Changes in groups; each group only needs the groups before it.
 
-    QoS first, then accounts from the root down, associations, default accounts, settings; then deletions
-    the other way round.
+    QoS first, then accounts from the root down, associations, default accounts, settings of associations and
+    of accounts; then deletions the other way round.
     """
     listed = list(changes)
     depth = _depths(listed, actual or {})
@@ -91,7 +92,8 @@ def _position(change: Change, depth: Mapping[str, int]) -> tuple[int, int, int]:
         # below its new parent, before anything that might need the old one gone
         return (0, kind.rank, 1000 + level)
     if change.action is Action.UPDATE and kind.rank < KINDS["slurm.user"].rank:
-        return (1, kind.rank, 0)
+        # users' own settings first: SLURM refuses a QoS for an account while a user's default is another
+        return (1, -kind.rank, 0)
     return (0, kind.rank, level)
 
 
@@ -220,6 +222,7 @@ def restricted(plan: Plan, targets: Sequence[str], offering: str) -> Plan:
 
     return replace(
         plan,
+        partial=True,
         changes=tuple(select(plan.changes, targets, offering)),
         blocked=tuple(select(plan.blocked, targets, offering)),
         orphans=notes(plan.orphans),

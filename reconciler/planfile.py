@@ -146,7 +146,10 @@ def _plans(data: Mapping[str, Any]) -> list[Plan]:
                 refusals=tuple(Refusal(g["key"], g["reason"]) for g in ours["guards"] if g["cluster"] == name),
                 config_digest=ours["config_digest"],
                 created=data["timestamp"],
-                **of,
+                refused=of["refused"],
+                orphans=of["orphans"],
+                waiting=of["waiting"],
+                warnings=of["warnings"],
             )
         )
     return plans

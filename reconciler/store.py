@@ -37,7 +37,7 @@ def cluster_lock(state_dir: Path, cluster: str) -> Iterator[None]:
         except BlockingIOError:
             holder = os.read(handle, 500).decode("utf-8", "replace").strip() or "an unnamed process"
             raise LockedError(
-                f"cluster {cluster!r}: another apply is running: {holder}",
+                f"another apply is running: {holder}",
                 "Wait for it to end. The lock goes with its holder; no file needs to be removed.",
             ) from None
         os.ftruncate(handle, 0)

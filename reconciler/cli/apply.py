@@ -82,9 +82,9 @@ class _Interface:
     def result(self, outcome: Outcome) -> None:
         added, changed, removed = (outcome.count(a) for a in Action)
         if self.json:
-            typer.echo(events.change_summary("apply", added, changed, removed))
+            typer.echo(events.change_summary("apply", added, changed, removed, len(outcome.failures)))
             return
-        word = "Apply complete!" if not outcome.failures else f"Apply failed for {len(outcome.failures)} objects."
+        word = events.outcome_words(len(outcome.failures))
         self.console.print(
             f"\n{word} Resources: {added} added, {changed} changed, {removed} destroyed.",
             style="bold red" if outcome.failures else "bold green",

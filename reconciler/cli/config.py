@@ -9,7 +9,9 @@ import typer
 from reconciler.cli import options
 from reconciler.config import Config
 
-app = typer.Typer(no_args_is_help=True, help="Check the configuration file, or print its JSON Schema.")
+app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Check the configuration file, or print its JSON Schema."
+)
 
 
 @app.command()

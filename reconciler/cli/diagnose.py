@@ -21,7 +21,9 @@ def diagnose(
     config_path: options.ConfigOption = None,
     offering: options.OfferingOption = "",
     json_output: options.JsonOption = False,
-    verbose: options.VerboseOption = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Add the unit conversions and the reason of every difference.")
+    ] = False,
     no_color: options.NoColorOption = False,
 ) -> None:
     """Compare one account with what Waldur says, and print the sacctmgr commands that mend it.

@@ -18,6 +18,7 @@ from reconciler.errors import ReconcileError
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Make an HPC cluster what Waldur says it should be: plan, apply, diagnose.",

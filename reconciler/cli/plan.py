@@ -82,5 +82,5 @@ def plan(
         save(plans, out)
         if not json_output:
             console.print(f"Saved the plan to: {out}\nTo perform exactly these actions: reconcile apply {out}")
-    if detailed_exitcode and any(not p.empty for p in plans):
+    if detailed_exitcode and any(p.refusals or not p.empty for p in plans):
         raise typer.Exit(2)

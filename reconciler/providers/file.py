@@ -84,7 +84,9 @@ class FilePortal:
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise ReadError(f"{self.path}: cannot be read: {error}") from None
         try:
-            return Document.model_validate(data or {})
+            if data is None:
+                raise ReadError(f"{self.path}: the file is empty", "Nothing at all is written as: resources: []")
+            return Document.model_validate(data)
         except ValidationError as error:
             found = "; ".join(f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors())
             raise ReadError(f"{self.path}: {found}") from None
@@ -97,14 +99,15 @@ class FilePortal:
         resources = []
         for number, entry in enumerate(live):
             # membership is a project's in a portal and an allocation's here
-            members[str(number)] = set(entry.members)
+            members[str(number)] = {fold(m) for m in entry.members}
             resources.append(_resource(entry, f"{self.path.name}#{number}", str(number)))
-        names = {m for e in document.resources for m in e.members}
-        names |= document.restricted_users | document.former_users
-        users = tuple(OfferingUser(n, n, n in document.restricted_users, OK) for n in sorted(names))
+        restricted = {fold(u) for u in document.restricted_users}
+        names = {fold(m) for e in document.resources for m in e.members}
+        names |= restricted | {fold(u) for u in document.former_users}
+        users = tuple(OfferingUser(n, n, n in restricted, OK) for n in sorted(names))
         return Facts(tuple(resources), users, {k: frozenset(v) for k, v in members.items()})
 
-    def claims(self, names: Iterable[str], offerings: frozenset[str]) -> dict[str, Claim]:
+    def claims(self, names: Iterable[str], offerings: Mapping[str, Offering]) -> dict[str, Claim]:
         """``terminated`` for entries of that state, ``unknown`` for the rest."""
         gone = {}
         customer, project, allocation = self.offering.backend_settings.prefixes

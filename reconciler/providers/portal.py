@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Protocol
 
+from reconciler.config import Offering
 from reconciler.state.facts import Claim, Facts
 
 
@@ -15,8 +16,8 @@ class Portal(Protocol):
     def facts(self, now: datetime) -> Facts:
         """Everything the desired state is built from. Raises ``ReadError``."""
 
-    def claims(self, names: Iterable[str], offerings: frozenset[str]) -> dict[str, Claim]:
-        """The portal's word on accounts that no live resource names. ``offerings`` share the cluster."""
+    def claims(self, names: Iterable[str], offerings: Mapping[str, Offering]) -> dict[str, Claim]:
+        """The portal's word on accounts that no live resource names; ``offerings`` by uuid share the cluster."""
 
     def made(self, containers: Iterable[str]) -> frozenset[str]:
         """Which of these customer and project accounts were made for something the portal knows."""

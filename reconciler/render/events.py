@@ -51,15 +51,20 @@ def planned(change: Change) -> str:
     return _line("info", message, "planned_change", change=body)
 
 
-def change_summary(operation: str, add: int, change: int, remove: int) -> str:
+def change_summary(operation: str, add: int, change: int, remove: int, failed: int = 0) -> str:
     """Counts, after planning (``plan``) and after applying (``apply``)."""
     words = (
         f"Plan: {add} to add, {change} to change, {remove} to destroy."
         if operation == "plan"
-        else f"Apply complete! Resources: {add} added, {change} changed, {remove} destroyed."
+        else f"{outcome_words(failed)} Resources: {add} added, {change} changed, {remove} destroyed."
     )
     counts = {"add": add, "change": change, "remove": remove, "operation": operation}
-    return _line("info", words, "change_summary", changes=counts)
+    return _line("error" if failed else "info", words, "change_summary", changes=counts)
+
+
+def outcome_words(failed: int) -> str:
+    """How an apply ended."""
+    return f"Apply failed for {failed} object{'s' * (failed > 1)}." if failed else "Apply complete!"
 
 
 def plan_summary(plan: Plan) -> str:

@@ -20,7 +20,7 @@ def command_lines(changes: Iterable[Change], cluster: str, argv: Argv) -> list[s
         for change in step:
             if change.jobs and change.action is Action.DELETE:
                 account, user = change.address.key
-                lines.append(shlex.join(argv("scancel", "-A", account, "-u", user)))
+                lines.append(shlex.join(argv("scancel", "-M", cluster, "-A", account, "-u", user)))
         for command in write.commands(step, cluster):
             lines.append(shlex.join(argv(command.program, *command.arguments)))
     return lines

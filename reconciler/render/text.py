@@ -72,7 +72,8 @@ def summary(plan: Plan) -> Text:
             f"Nothing to do, but see the guard above: this reading of Waldur is not believed.{tail}\n", style="bold red"
         )
     if plan.empty:
-        return Text(f"{NO_CHANGES}{tail}\n", style="bold green")
+        words = "No changes in what was selected." if plan.partial else NO_CHANGES
+        return Text(f"{words}{tail}\n", style="bold green")
     line = Text("Plan: ", style="bold")
     line.append(f"{counts[0]} to add, {counts[1]} to change, {counts[2]} to destroy.{tail}\n", style="not bold")
     return line

@@ -18,7 +18,10 @@ from reconciler.state.model import (
 )
 
 Catalog = Mapping[str, frozenset[str]]
-_WORDS = {"qos": ("QoS", "sacctmgr add qos"), "tres": ("TRES", "AccountingStorageTRES in slurm.conf")}
+_WORDS = {
+    "qos": ("QoS", "sacctmgr add qos, or reconcile.qos in the configuration"),
+    "tres": ("TRES", "AccountingStorageTRES in slurm.conf"),
+}
 
 
 def check(desired: Desired, catalog: Catalog) -> None:

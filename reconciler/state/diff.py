@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from reconciler.state.kinds import KINDS, Compare
+from reconciler.state.kinds import KINDS, Field
 from reconciler.state.model import (
     UNMANAGED,
     Address,
+    Constraint,
     Desired,
     Obj,
     Refused,
@@ -19,6 +20,10 @@ from reconciler.state.model import (
     accepts,
     target,
 )
+from reconciler.state.naming import same_text
+
+#: fields of free text, which a database may keep with another charset
+TEXTS = frozenset({"description", "organization"})
 
 
 class Action(StrEnum):
@@ -94,17 +99,16 @@ def diff(desired: Desired, actual: State) -> list[Change]:
 
 def _create(address: Address, wanted: Obj) -> Change:
     fields = KINDS[address.kind].by_name
-    after = {
-        name: _created(target(value, fields[name].fresh), fields[name].compare)
-        for name, value in wanted.values.items()
-        if value is not UNMANAGED
-    }
+    after = {name: _created(value, fields[name]) for name, value in wanted.values.items() if value is not UNMANAGED}
     refused = [f"{n}: {v.why}" for n, v in wanted.values.items() if isinstance(v, Refused)]
     return Change(address, Action.CREATE, None, after, wanted.reason, wanted.offerings, blocked="; ".join(refused))
 
 
-def _created(value: Value, compare: Compare) -> Value:
-    return dict(value) if compare is Compare.TRES and isinstance(value, Mapping) else value
+def _created(wanted: Wanted, field: Field) -> Value:
+    # what a new object has by itself need not be written where it is one of several acceptable values
+    fresh = isinstance(wanted, Constraint) and accepts(wanted, field.fresh)
+    value = field.fresh if fresh else target(wanted, field.fresh)
+    return dict(value) if isinstance(value, Mapping) else value
 
 
 def _updates(address: Address, wanted: Obj, present: Obj) -> Iterable[Change]:
@@ -116,7 +120,7 @@ def _updates(address: Address, wanted: Obj, present: Obj) -> Iterable[Change]:
     for name, want in wanted.values.items():
         have = _plain(before.get(name))
         # what is inherited may change when the object moves, so it is written down
-        if accepts(want, have) and not (moved and name in present.inherited and want is not UNMANAGED):
+        if _satisfied(name, want, have) and not (moved and name in present.inherited and want is not UNMANAGED):
             continue
         if isinstance(want, Refused):
             refused[name] = target(want, have)
@@ -136,6 +140,17 @@ def _updates(address: Address, wanted: Obj, present: Obj) -> Iterable[Change]:
             wanted.offerings,
             blocked="; ".join(why),
         )
+
+
+def _satisfied(name: str, want: Wanted, have: Value) -> bool:
+    if name in TEXTS and isinstance(want, str) and isinstance(have, str):
+        return same_text(want, have)
+    return accepts(want, have)
+
+
+def equal(name: str, one: Value, other: Value) -> bool:
+    """Whether two values of a field are the same to SLURM's database."""
+    return one == other or (name in TEXTS and _satisfied(name, one, other))
 
 
 def _plain(value: Wanted) -> Value:

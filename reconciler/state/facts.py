@@ -31,6 +31,7 @@ class Resource:
     customer_name: str = ""
     customer_slug: str = ""
     limits: Mapping[str, object] = field(default_factory=dict)
+    limits_unsure: bool = False  # being updated, and the order that says to what was not seen
     limits_from: str = ""  # the order whose limits these are, when one is executing
     attributes: Mapping[str, object] = field(default_factory=dict)
     options: Mapping[str, object] = field(default_factory=dict)
@@ -62,6 +63,7 @@ class Facts:
     name_policy: str = ""  # the offering's account_name_generation_policy
     bad: tuple[Note, ...] = ()  # rows that could not be understood; each spoils only itself
     held_names: frozenset[str] = frozenset()  # backend_id of the bad rows: accounts to leave alone
+    held_users: frozenset[str] = frozenset()  # usernames of the bad rows
 
 
 @dataclass(frozen=True, slots=True)

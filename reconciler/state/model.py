@@ -121,7 +121,7 @@ def accepts(wanted: Wanted, actual: Value) -> bool:
     if wanted is UNMANAGED:
         return True
     if isinstance(wanted, Refused):
-        return accepts(wanted.wanted, actual)
+        return False  # a person has to look, whatever the cluster happens to have
     if isinstance(wanted, Unless | OneOf | AtLeast | TresExcept):
         return wanted.accepts(actual)
     return wanted == actual

@@ -26,8 +26,18 @@ def clean_text(text: str) -> str:
     Quotes become backticks, ``|`` shifts the columns of parsable output, a line break ends its row, a
     backslash vanishes in ``load`` and ``#`` begins a comment there: all of them go; white space collapses.
     """
-    printable = "".join(c if c.isprintable() else " " for c in text)
-    return fold(" ".join(printable.translate(_DROPPED).split()))
+    # slurmdbd's tables keep three bytes per character; one beyond comes back as a question mark
+    printable = "".join("?" if ord(c) > 0xFFFF else c if c.isprintable() else " " for c in text)
+    return fold(" ".join(printable.translate(_DROPPED).split()).lstrip("= "))
+
+
+def same_text(one: str, other: str) -> bool:
+    """Whether two texts are the same to a database that keeps ``?`` for characters beyond its charset."""
+    return one == other or _ascii(one) == _ascii(other)
+
+
+def _ascii(text: str) -> str:
+    return "".join(c if c.isascii() else "?" for c in text)
 
 
 def name_problem(name: str) -> str | None:

@@ -26,11 +26,24 @@ class Level:
     prefixes: tuple[str, ...]
 
     @property
+    def marked(self) -> bool:
+        """Whether allocations carry a prefix at all; without one an unknown account is nobody's orphan."""
+        return bool(self.prefixes[-1])
+
+    @property
     def tell_tale(self) -> str:
         """The allocation prefix, where it alone shows that an account is an allocation."""
         own = self.prefixes[-1]
         others = self.prefixes[:-1]
         return own if own and not any(own.startswith(p) or p.startswith(own) for p in others) else ""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What the configuration says about objects nobody claims."""
+
+    prune: bool = False
+    children: bool = False  # accounts below one that goes, and nobody's, go along
 
 
 @dataclass
@@ -40,9 +53,11 @@ class Scope:
     levels: list[Level] = field(default_factory=list)
     managed: set[str] = field(default_factory=set)  # accounts whose member list is ours
     shared: set[str] = field(default_factory=set)  # accounts where only the portal's own users are judged
-    existing_only: set[str] = field(default_factory=set)  # accounts that another backend makes
+    existing_only: dict[str, str] = field(default_factory=dict)  # accounts that are not made here, and why
     known_users: set[str] = field(default_factory=set)  # usernames the portal knows
     held_users: set[str] = field(default_factory=set)
+    access: dict[str, str] = field(default_factory=dict)  # by account: why a known user has no place in it
+    outsiders: dict[str, str] = field(default_factory=dict)  # users without access anywhere, and why
     common_default: dict[str, str] = field(default_factory=dict)
     leave_defaults: bool = False
 
@@ -80,7 +95,7 @@ def _looks_ours(scope: Scope, actual: State) -> tuple[dict[str, Level], dict[str
             for name in here:
                 if last:
                     allocations.setdefault(name, level)
-                else:
+                elif prefix:  # without a prefix nothing shows that a container is ours
                     containers.setdefault(name, (level, depth))
         if mark := level.tell_tale:
             for address in actual:
@@ -101,8 +116,19 @@ def unclaimed(desired: Desired, scope: Scope, actual: State) -> dict[str, Level]
     }
 
 
-def empty_containers(desired: Desired, scope: Scope, actual: State) -> dict[str, tuple[Level, int]]:
-    """Customer and project accounts that hold nothing and that no resource needs, with level and depth."""
+def leaving(claims: Mapping[str, Claim], levels: Mapping[str, Level], policy: Policy) -> frozenset[str]:
+    """Accounts that go by the portal's word: ended ones, and unknown ones where orphans are pruned."""
+    return frozenset(
+        name
+        for name, claim in claims.items()
+        if claim.verdict == "terminated" or (claim.verdict == "unknown" and policy.prune and levels[name].marked)
+    )
+
+
+def empty_containers(
+    desired: Desired, scope: Scope, actual: State, going: frozenset[str] = frozenset()
+) -> dict[str, tuple[Level, int]]:
+    """Customer and project accounts that hold nothing once the accounts in ``going`` have left."""
     children = _by_parent_after(desired, actual)
     _, containers = _looks_ours(scope, actual)
     used = {a.key[0] for a in actual if a.kind == "slurm.association"}
@@ -111,7 +137,7 @@ def empty_containers(desired: Desired, scope: Scope, actual: State) -> dict[str,
     for name, where in sorted(containers.items(), key=lambda item: -item[1][1]):
         address = kinds.account(name)
         if (
-            set(children.get(name, ())) <= found.keys()
+            set(children.get(name, ())) <= found.keys() | going
             and name not in used
             and address not in desired.objects
             and address not in desired.held
@@ -120,18 +146,17 @@ def empty_containers(desired: Desired, scope: Scope, actual: State) -> dict[str,
     return found
 
 
-def managed_on_cluster(scope: Scope, actual: State) -> int:
+def managed_on_cluster(scope: Scope, actual: State, claims: Mapping[str, Claim]) -> int:
     """How many allocation accounts the cluster has under management: what the portal must roughly know."""
-    allocations, containers = _looks_ours(scope, actual)
     named = {name for name in scope.managed - scope.shared if kinds.account(name) in actual}
-    return len(named | (allocations.keys() - containers.keys()))
+    return len(named) + sum(c.verdict == "unknown" for c in claims.values())
 
 
-@dataclass(frozen=True)
-class Policy:
-    """What the configuration says about objects nobody claims."""
-
-    prune: bool = False
+def unknown_of(scope: Scope, actual: State, claims: Mapping[str, Claim], offering: str) -> list[str]:
+    """Accounts on the cluster that look like this offering's and that no portal knows."""
+    own_levels = Scope(levels=[level for level in scope.levels if level.offering == offering])
+    allocations, _ = _looks_ours(own_levels, actual)
+    return [n for n, c in claims.items() if c.verdict == "unknown" and n in allocations and allocations[n].marked]
 
 
 def own(  # six inputs of one pure step
@@ -148,26 +173,30 @@ def own(  # six inputs of one pure step
     :func:`empty_containers` whose slug the portal knows. The same object is returned.
     """
     _only_existing(desired, scope, actual)
-    going = _accounts(desired, actual, claims, policy)
-    _containers(desired, actual, claims, made, going)
+    levels = unclaimed(desired, scope, actual)
+    going = _accounts(desired, actual, claims, levels, policy)
+    _containers(desired, scope, actual, claims, made, going)
     _associations(desired, scope, actual, policy)
     _defaults(desired, scope, actual)
     return desired
 
 
 def _only_existing(desired: Desired, scope: Scope, actual: State) -> None:
-    for name in scope.existing_only:
+    for name, why in scope.existing_only.items():
         address = kinds.account(name)
         if address in desired.objects and address not in actual:
-            note = Note(address, "not on the cluster, and orders of its offering are processed elsewhere")
+            note = Note(address, f"not on the cluster, and {why}")
             desired.waiting.append(note)
             desired.held[address] = note.text
             for other in [a for a in desired.objects if a.kind == "slurm.association" and a.key[0] == name]:
                 del desired.objects[other]
 
 
-def _accounts(desired: Desired, actual: State, claims: Mapping[str, Claim], policy: Policy) -> set[str]:
+def _accounts(
+    desired: Desired, actual: State, claims: Mapping[str, Claim], levels: Mapping[str, Level], policy: Policy
+) -> set[str]:
     going: set[str] = set()
+    pruned = leaving(claims, levels, policy)
     for name, claim in claims.items():
         address = kinds.account(name)
         if claim.verdict == "elsewhere":
@@ -175,17 +204,36 @@ def _accounts(desired: Desired, actual: State, claims: Mapping[str, Claim], poli
         elif claim.verdict == "terminated":
             going.add(name)
             desired.absent[address] = Obj({}, claim.text, frozenset({claim.offering}))
-        elif policy.prune:
+        elif not levels[name].marked:
+            continue
+        elif name in pruned:
             going.add(name)
             reason = "orphan: no Waldur resource names it, and reconcile.prune is on"
             desired.absent[address] = Obj({}, reason, frozenset({claim.offering}))
         else:
             desired.orphans.append(Note(address, "no Waldur resource names this account", claim.offering))
+    if policy.children:
+        _descendants(desired, actual, going)
     for address in actual:
         if address.kind == "slurm.association" and address.key[0] in going:
             gone = desired.absent[kinds.account(address.key[0])]
             desired.absent[address] = Obj({}, f"its account goes: {gone.reason}", gone.offerings)
     return going
+
+
+def _descendants(desired: Desired, actual: State, going: set[str]) -> None:
+    """Accounts below those in ``going`` that nobody claims: listed, so that the plan shows what is lost."""
+    children = _by_parent_after(desired, actual)
+    queue = sorted(going)
+    while queue:
+        above = queue.pop()
+        for name in children.get(above, ()):
+            address = kinds.account(name)
+            if name not in going and address not in desired.objects and address not in desired.held:
+                going.add(name)
+                queue.append(name)
+                parent = desired.absent[kinds.account(above)]
+                desired.absent[address] = Obj({}, f"it hangs below {above}, which goes", parent.offerings)
 
 
 def _depths(actual: State) -> dict[str, int]:
@@ -198,16 +246,22 @@ def _depths(actual: State) -> dict[str, int]:
     return depths
 
 
-def _containers(
-    desired: Desired, actual: State, claims: Mapping[str, Claim], made: frozenset[str], going: set[str]
+def _containers(  # the inputs of one step
+    desired: Desired,
+    scope: Scope,
+    actual: State,
+    claims: Mapping[str, Claim],
+    made: frozenset[str],
+    going: set[str],
 ) -> None:
     """Projects, then customers, that hold nothing once the accounts in ``going`` have left."""
+    empty = empty_containers(desired, scope, actual, frozenset(going))
     children = _by_parent_after(desired, actual)
     used = {a.key[0] for a in actual if a.kind == "slurm.association"}
     ours = {p for name in claims if name in going for p in claims[name].parents}
     depth = _depths(actual)
     # innermost first: a customer is empty once its projects go
-    for name in sorted(ours | made, key=lambda n: (-depth.get(n, 0), n)):
+    for name in sorted((ours | made) & empty.keys(), key=lambda n: (-depth.get(n, 0), n)):
         address = kinds.account(name)
         wanted_below = any(
             o.values.get("parent") == name for a, o in desired.objects.items() if a.kind == "slurm.account"
@@ -238,7 +292,7 @@ def _associations(desired: Desired, scope: Scope, actual: State, policy: Policy)
             account = desired.objects.get(kinds.account(name))
             offerings = account.offerings if account else frozenset()
             if user in scope.known_users:
-                reason = "the user is no member of the project any more, or restricted"
+                reason = scope.outsiders.get(user) or scope.access.get(name, "a member of nothing any more")
                 desired.absent[address] = Obj({}, reason, offerings)
             elif name in scope.shared:
                 continue
@@ -247,10 +301,10 @@ def _associations(desired: Desired, scope: Scope, actual: State, policy: Policy)
                 desired.absent[address] = Obj({}, reason, offerings)
             else:
                 desired.orphans.append(
-                    Note(address, "Waldur does not know this user", next(iter(sorted(offerings)), ""))
+                    Note(address, f"Waldur does not know the user {user}", next(iter(sorted(offerings)), ""))
                 )
         elif name == ROOT and user in scope.known_users:
-            desired.orphans.append(
+            desired.warnings.append(
                 Note(
                     address,
                     "bypasses every limit (older agents made it by DefaultAccount=root); remove it with: "
@@ -282,14 +336,23 @@ def _defaults(desired: Desired, scope: Scope, actual: State) -> None:
         if address not in actual or user in scope.held_users:
             continue
         others = sorted(staying[user] - set(mine) - {ROOT})
-        choice = [*mine, *others, *(n for n in staying[user] if n == ROOT)]
+        # what exists first, what is yet to be made next; never root, where no limit holds
+        choice = [*sorted(mine, key=lambda n: n not in staying[user]), *others]
         if not choice:
             continue
         refused = set(losing[user])
         if mine and not scope.leave_defaults:
             refused |= {"", ROOT}
         if refused:
-            desired.objects[address] = Obj({"default_account": Unless(choice[0], frozenset(refused))}, reason)
+            offerings = frozenset(
+                o
+                for n in (*mine, *losing[user])
+                for side in (desired.objects, desired.absent)
+                if (found := side.get(kinds.association(n, user)))
+                for o in found.offerings
+            )
+            wanted = Unless(choice[0], frozenset(refused))
+            desired.objects[address] = Obj({"default_account": wanted}, reason, offerings)
 
 
 def hold_back(desired: Desired, actual: State, missing: frozenset[str]) -> None:

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from fractions import Fraction
 
 # exponent of 1024 relative to the base unit, for memory (base MiB) and for everything else (base 1)
-_SUFFIX = {"K": 1, "M": 2, "G": 3, "T": 4, "P": 5}
+# SLURM runs out of letters after P and prints a question mark
+_SUFFIX = {"K": 1, "M": 2, "G": 3, "T": 4, "P": 5, "?": 6}
 _MEMORY = frozenset({"mem", "vmem"})
-_ITEM = re.compile(r"([a-z]+(?:/[^=,\s]+)?)=(-?\d+(?:\.\d+)?)([KMGTP]?)", re.IGNORECASE)
+_ITEM = re.compile(r"([a-z]+(?:/[^=,\s]+)?)=(-?\d+(?:\.\d+)?)([KMGTP?]?)", re.IGNORECASE)
 
 
 class TresError(ValueError):

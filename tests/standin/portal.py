@@ -138,6 +138,7 @@ class StandIn:
                 "user_uuid": uid("user", who),
                 "user_username": who,
                 "role": "member",
+                "created": f"2026-01-01T00:00:{len(self.world['permissions']) % 60:02d}Z",
                 "expiration_time": None,
                 **facts,
             }
@@ -151,7 +152,7 @@ class StandIn:
         ]
         self.push()
 
-    def edit(self, name: str, **facts: Any) -> None:
+    def edit(self, name: str, /, **facts: Any) -> None:
         """Change a resource by name."""
         found = next(r for r in self.world["resources"] if r["name"] == name)
         found.update(facts)

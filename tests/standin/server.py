@@ -235,7 +235,7 @@ async def resources(request: Request) -> Response:
     if wrong:
         return wrong
     rows = [resource_row(r) for r in WORLD.get("resources", [])] if role() != "member" else []
-    return page(filtered(rows, request, ("offering_uuid", "state", "backend_id", "project_uuid")), request)
+    return page(filtered(rows, request, ("offering_uuid", "state", "backend_id", "project_uuid", "slug")), request)
 
 
 @app.get("/api/marketplace-provider-resources/{uuid}/")

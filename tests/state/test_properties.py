@@ -25,8 +25,9 @@ def planned(said: Facts, actual: State, settings_: Config, verdict: str = "unkno
     built = build([Source(settings_.offerings[0], said)], settings_, date(2026, 11, 1))
     names = ownership.unclaimed(built.desired, built.scope, actual)
     claims = {n: Claim(verdict, "ended", ("p_alpha", "c_north")) for n in names}
-    made = frozenset(ownership.empty_containers(built.desired, built.scope, actual))
     policy = ownership.Policy(prune=settings_.reconcile.prune)
+    going = ownership.leaving(claims, names, policy)
+    made = frozenset(ownership.empty_containers(built.desired, built.scope, actual, going))
     desired = ownership.own(built.desired, built.scope, actual, claims, made, policy)
     check(desired, catalog_of(actual, frozenset(TRES)))
     return desired, propagate(diff(desired, actual), actual)
@@ -97,7 +98,9 @@ def test_what_is_not_ours_is_never_touched(said: Facts, actual: State, verdict: 
                 assert change.address not in {n.address for n in desired.orphans}
                 assert change.address != Address("slurm.account", ("a_ghost",))
                 assert change.address.key[-1] != "opera"
-        assert not ({"default_qos", "grp_tres", "max_tres_mins"} & set(change.changed()) and change.before is not None)
+        assert not (
+            {"grp_submit_jobs", "grp_tres", "max_tres_mins"} & set(change.changed()) and change.before is not None
+        )
 
 
 @given(facts(), cluster(), VERDICTS, BLOCKS)
@@ -118,7 +121,9 @@ def test_the_order_serves_every_dependency(said: Facts, actual: State, verdict: 
             others = [
                 a
                 for a in state
-                if a.kind == "slurm.association" and a.key[1] == change.address.key[1] and a != change.address
+                if a.kind == "slurm.association"
+                and a.key[1] == change.address.key[1]
+                and a.key[0] not in (name, "root")
             ]
             default = user.values["default_account"] if user else None
             assert default != name or not others, "a default account goes last"

@@ -15,15 +15,17 @@ from reconciler.state.naming import fold
 _COLUMNS = 3
 
 
-def active_jobs(runner: CommandRunner) -> Counter[tuple[str, str]]:
+def active_jobs(runner: CommandRunner, cluster: str) -> Counter[tuple[str, str]]:
     """Running and pending jobs by (account, user). Raises :class:`CommandError` when squeue fails."""
     if runner.settings.emulator:
         return Counter()  # the emulator has no queue
-    result = runner.run("squeue", "-h", "-a", "-o", "%i|%a|%u")
+    result = runner.run("squeue", "-h", "-a", "-M", cluster, "-o", "%i|%a|%u")
     if result.code != 0:
         raise CommandError(f"{result.command}: exit code {result.code}: {result.said}", "slurmctld may be down.")
     jobs: Counter[tuple[str, str]] = Counter()
     for line in result.stdout.splitlines():
+        if line.startswith("CLUSTER: "):
+            continue
         cells = line.split("|")
         if len(cells) != _COLUMNS:
             raise ReadError(f"{result.command}: expected {_COLUMNS} columns: {line!r}")
@@ -63,6 +65,7 @@ def used_accounts(runner: CommandRunner, cluster: str, names: Sequence[str], now
 
 def cancel(
     runner: CommandRunner,
+    cluster: str,
     pairs: Iterable[tuple[str, str]],
     *,
     patience: float = 60.0,
@@ -74,12 +77,12 @@ def cancel(
     """
     wanted = set(pairs)
     for account, user in sorted(wanted):
-        result = runner.run("scancel", "-A", account, "-u", user)
+        result = runner.run("scancel", "-M", cluster, "-A", account, "-u", user)
         if result.code != 0:
             raise CommandError(f"{result.command}: exit code {result.code}: {result.said}")
     waited, pause = 0.0, 0.25
     while True:
-        left = {pair: n for pair, n in active_jobs(runner).items() if pair in wanted}
+        left = {pair: n for pair, n in active_jobs(runner, cluster).items() if pair in wanted}
         if not left:
             return
         if waited >= patience:

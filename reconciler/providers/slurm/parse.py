@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from reconciler.errors import ReadError
 from reconciler.state import kinds
-from reconciler.state.model import Obj, State, Value
+from reconciler.state.model import Address, Obj, State, Value
 from reconciler.state.naming import fold
 from reconciler.state.tres import TresError, parse_tres
 
@@ -115,7 +115,7 @@ def associations(text: str, command: str, cluster: str | None = None) -> tuple[s
             + (f"; or slurmdbd does not know a cluster {cluster!r} (sacctmgr show cluster)." if cluster else "."),
         )
     state: State = {}
-    partitions: dict[tuple[str, str], Obj] = {}
+    partitions: list[tuple[Address, Obj]] = []
     inherits = any(r[1] == ROOT and r[2] == ROOT and r[11] for r, _ in found)
     own: dict[str, tuple[str, ...]] = {}
     cache: dict[tuple[str, ...], Obj] = {}
@@ -135,12 +135,19 @@ def associations(text: str, command: str, cluster: str | None = None) -> tuple[s
         obj = cache.get(limits) or cache.setdefault(limits, _limits(limits, command, line))
         address = kinds.association(account, user)
         if partition:
-            partitions.setdefault(address.key[:2], obj)  # type: ignore[arg-type]
+            partitions.append((address, obj))
         else:
             state[address] = obj
-    for (account, user), obj in partitions.items():
-        state.setdefault(kinds.association(account, user), obj)
+    for address, obj in partitions:
+        state[address] = _with_partition(state[address], obj) if address in state else obj
     return names.pop(), state
+
+
+def _with_partition(obj: Obj, partition: Obj) -> Obj:
+    """A user's association with the QoS of its partitions, which hold beside it and could escape a pause."""
+    qos = {*obj.values["qos"], *partition.values["qos"]}  # type: ignore[misc]  # sets, as read
+    default = obj.values["default_qos"] or partition.values["default_qos"]
+    return Obj({**obj.values, "qos": frozenset(qos), "default_qos": default})
 
 
 def _uninherit(limits: tuple[str, ...], parent: tuple[str, ...]) -> tuple[str, ...]:
@@ -179,22 +186,23 @@ def _share(text: str) -> str | int:
 
 
 def inherit_qos(state: State) -> None:
-    """Give every account without a QoS list of its own the one it inherits, marked as inherited."""
-    known: dict[str, frozenset[str]] = {}
+    """Give every account without QoS settings of its own those it inherits, marked as inherited."""
+    known: dict[tuple[str, str], Value] = {}
 
-    def effective(name: str, depth: int = 0) -> frozenset[str]:
-        if name not in known:
+    def effective(field: str, name: str, depth: int = 0) -> Value:
+        if (field, name) not in known:
             obj = state.get(kinds.account(name))
-            own = obj.values["qos"] if obj else frozenset()
+            own: Value = obj.values[field] if obj else None  # type: ignore[assignment]  # plain when read
             parent = str(obj.values.get("parent") or "") if obj else ""
-            assert isinstance(own, frozenset)  # noqa: S101  # the parser above made it
-            known[name] = own or (effective(parent, depth + 1) if parent and depth < len(state) else own)
-        return known[name]
+            known[field, name] = own or (effective(field, parent, depth + 1) if parent and depth < len(state) else own)
+        return known[field, name]
 
     for address, obj in list(state.items()):
-        if address.kind == "slurm.account" and not obj.values["qos"]:
-            values = {**obj.values, "qos": effective(address.key[0])}
-            state[address] = Obj(values, inherited=frozenset({"qos"}))
+        if address.kind == "slurm.account":
+            blank = [f for f in ("qos", "default_qos") if not obj.values[f]]
+            found = {f: value for f in blank if (value := effective(f, address.key[0]))}
+            if found:
+                state[address] = Obj({**obj.values, **found}, inherited=frozenset(found))
 
 
 def texts(text: str, known: frozenset[str], command: str) -> dict[str, tuple[str, str]]:

@@ -41,6 +41,7 @@ _POLICY = (
     "component_limits_set",
 )
 _RETRIED = (429, 500, 502, 503, 504)
+_CREDENTIALS = re.compile(r"//[^/@\s]*@")
 _TAGS = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 
 
@@ -49,7 +50,7 @@ class WaldurError(WaldurClientException, ReadError):  # type: ignore[misc]  # th
 
     def __init__(self, request: str, status: int, body: str, hint: str = "") -> None:
         answer = f"HTTP {status}: {_readable(body)}" if status else _readable(body)
-        ReadError.__init__(self, f"{request}: {answer}", hint or _advice(status))
+        ReadError.__init__(self, _CREDENTIALS.sub("//", f"{request}: {answer}"), hint or _advice(status))
         self.status = status
         self.body = body
 
@@ -169,10 +170,12 @@ class ReconcileClient(WaldurClient):  # type: ignore[misc]  # the base is untype
                 raise WaldurError(request, 200, f"expected a list of objects, found {str(page)[:200]}")
             rows += page
             count = response.headers.get("X-Result-Count", "")
-            if count.isdigit():
-                if announced is not None and announced != int(count):
-                    raise ChangedUnderwayError(request, 200, f"the list went from {announced} to {count} rows underway")
-                announced = int(count)
+            if not count.isdigit():
+                raise WaldurError(request, 200, "no X-Result-Count header, so nothing tells whether the list is whole")
+            if announced is not None and announced != int(count):
+                text = f"the list went from {announced} to {count} rows underway"
+                raise ChangedUnderwayError(request, 200, text)
+            announced = int(count)
             following = response.links.get("next", {}).get("url")
             if not following:
                 break

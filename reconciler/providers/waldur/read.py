@@ -15,7 +15,7 @@ from reconciler.config import Offering
 from reconciler.errors import ReadError
 from reconciler.providers.waldur.client import ChangedUnderwayError, ReconcileClient, WaldurError
 from reconciler.providers.waldur.rows import OfferingUserRow, OrderRow, PermissionRow, ResourceRow, Row, undashed
-from reconciler.state.facts import LIVE_STATES, TERMINATED, Claim, Facts, OfferingUser, Resource
+from reconciler.state.facts import LIVE_STATES, TERMINATED, UPDATING, Claim, Facts, OfferingUser, Resource
 from reconciler.state.model import Address, Note
 from reconciler.state.naming import fold
 
@@ -82,7 +82,7 @@ class WaldurPortal:
         rows = self._checked(Endpoints.MarketplaceProviderResources, {"state": LIVE_STATES}, ResourceRow)
         resources, bad, held = self._resources(rows)
         resources = self._with_orders(resources)
-        users = self._users()
+        users, bad_users, held_users = self._users()
         provider = str(about.get("customer_uuid") or "")
         members = self._members(resources, provider, users, now) if resources else {}
         options = about.get("plugin_options")
@@ -92,8 +92,9 @@ class WaldurPortal:
             offering_users=tuple(users),
             members=members,
             name_policy=str(policy or ""),
-            bad=tuple(bad),
+            bad=(*bad, *bad_users),
             held_names=frozenset(held),
+            held_users=frozenset(filter(None, held_users)),
         )
 
     def _about(self) -> dict[str, Any]:
@@ -147,6 +148,9 @@ class WaldurPortal:
                 resource = replace(  # noqa: PLW2901
                     resource, limits={**resource.limits, **order.limits}, limits_from=order.uuid
                 )
+            elif resource.state == UPDATING:
+                # its order ended between two requests, or is not ours to see: which limits hold is unknown
+                resource = replace(resource, limits_unsure=True)  # noqa: PLW2901
             known = slugs.get(resource.uuid)
             if known and not resource.project_slug:
                 resource = replace(  # noqa: PLW2901
@@ -159,10 +163,21 @@ class WaldurPortal:
         rows = self._checked(Endpoints.MarketplaceOrder, filters, OrderRow)
         return [self._parsed(Endpoints.MarketplaceOrder, OrderRow, row) for row in rows]
 
-    def _users(self) -> list[OfferingUser]:
-        rows = self._checked(Endpoints.MarketplaceOfferingUsers, {}, OfferingUserRow)
-        parsed = [self._parsed(Endpoints.MarketplaceOfferingUsers, OfferingUserRow, row) for row in rows]
-        return [OfferingUser(u.user_uuid, u.username, u.is_restricted, u.state) for u in parsed]
+    def _users(self) -> tuple[list[OfferingUser], list[Note], list[str]]:
+        users: list[OfferingUser] = []
+        bad: list[Note] = []
+        held: list[str] = []
+        for row in self._checked(Endpoints.MarketplaceOfferingUsers, {}, OfferingUserRow):
+            try:
+                one = OfferingUserRow.model_validate(row)
+            except ValidationError as error:
+                text = f"username {row.get('username')!r}: {_first(error)}"
+                address = Address("waldur.offering_user", (str(row.get("uuid") or "?"),))
+                bad.append(Note(address, text, self.offering.name))
+                held.append(str(row.get("username") or ""))
+                continue
+            users.append(OfferingUser(one.user_uuid, one.username, one.is_restricted, one.state))
+        return users, bad, held
 
     def _parsed(self, endpoint: str, model: type[R], row: dict[str, Any]) -> R:
         try:
@@ -201,6 +216,9 @@ class WaldurPortal:
 
     def _permissions(self, provider: str) -> list[PermissionRow]:
         rows = self.client.service_provider_rows(provider, "project_permissions", _fields(PermissionRow))
+        shown = [repr(sorted(row.items())) for row in rows]
+        if len(set(shown)) != len(shown):
+            raise ChangedUnderwayError("GET project_permissions", 200, "one row came twice, so another may be missing")
         return [self._parsed("project_permissions", PermissionRow, row) for row in rows]
 
     def _team(self, resource: str, now: datetime) -> frozenset[str]:
@@ -211,11 +229,11 @@ class WaldurPortal:
 
     # ------------------------------------------------------------------ questions about single accounts
 
-    def claims(self, names: Iterable[str], offerings: frozenset[str]) -> dict[str, Claim]:
+    def claims(self, names: Iterable[str], offerings: Mapping[str, Offering]) -> dict[str, Claim]:
         """Ask about each account alone, by backend_id; years of terminated resources are never read."""
         return {name: self._claim(name, offerings) for name in names}
 
-    def _claim(self, name: str, offerings: frozenset[str]) -> Claim:
+    def _claim(self, name: str, offerings: Mapping[str, Offering]) -> Claim:
         fields = [*_fields(ResourceRow)]
         rows = self.client.rows(Endpoints.MarketplaceProviderResources, {"backend_id": name}, fields)
         mine = [r for r in rows if fold(str(r.get("backend_id") or "")) == name]
@@ -225,19 +243,29 @@ class WaldurPortal:
             if row.get("state") != TERMINATED:
                 text = f'resource "{row.get("name")}" in state {row.get("state")} has this account'
                 return Claim("elsewhere", text, offering=self.offering.name)
-        for row in mine:
-            if undashed(row.get("offering_uuid")) in offerings:
-                return self._terminated(self._parsed("marketplace-provider-resources", ResourceRow, row))
+        for row in mine or [r for o in offerings.values() for r in self._by_slug(name, o, fields)]:
+            offering = offerings.get(str(undashed(row.get("offering_uuid"))))
+            if offering is not None:
+                parsed = self._parsed(Endpoints.MarketplaceProviderResources, ResourceRow, row)
+                return _terminated(parsed, offering)
         return Claim("unknown", offering=self.offering.name)
 
-    def _terminated(self, row: ResourceRow) -> Claim:
-        settings = self.offering.backend_settings
-        customer, project, _ = settings.prefixes
-        parents = [fold(project + row.project_slug)] if row.project_slug else []
-        if row.customer_slug and not settings.parent_account:
-            parents.append(fold(customer + row.customer_slug))
-        text = f'resource "{row.name}" {row.uuid} is {TERMINATED} in Waldur'
-        return Claim("terminated", text, tuple(parents), self.offering.name)
+    def _by_slug(self, name: str, offering: Offering, fields: list[str]) -> list[dict[str, Any]]:
+        """Ended resources whose backend_id was never set, by the slug that the account's name was made of."""
+        prefix = fold(offering.backend_settings.prefixes[-1])
+        slug = name.removeprefix(prefix)
+        if not prefix or slug == name or not slug:
+            return []
+        # one page: a server that ignores the filter would send years of resources
+        query: dict[str, object] = {"slug": slug, "state": TERMINATED, "offering_uuid": offering.waldur_offering_uuid}
+        query |= {"field": fields, "page_size": 10}
+        url = self.client._build_url(Endpoints.MarketplaceProviderResources)
+        rows = self.client._get(url, valid_states=[200], params=query)
+        if not isinstance(rows, list) or not all(isinstance(r, dict) for r in rows):
+            return []
+        if any(fold(str(r.get("slug"))) != slug or r.get("state") != TERMINATED for r in rows):
+            return []
+        return [r for r in rows if not r.get("backend_id")]
 
     def made(self, containers: Iterable[str]) -> frozenset[str]:
         """Those whose name is our prefix and a slug of a project or customer that the portal knows."""
@@ -266,6 +294,16 @@ class WaldurPortal:
                 return None
             raise
         return next((r for r in rows if undashed(r.get("scope_uuid")) == self.uuid), None)
+
+
+def _terminated(row: ResourceRow, offering: Offering) -> Claim:
+    settings = offering.backend_settings
+    customer, project, _ = settings.prefixes
+    parents = [fold(project + row.project_slug)] if row.project_slug else []
+    if row.customer_slug and not settings.parent_account:
+        parents.append(fold(customer + row.customer_slug))
+    text = f'resource "{row.name}" {row.uuid} of offering "{offering.name}" is {TERMINATED} in Waldur'
+    return Claim("terminated", text, tuple(parents), offering.name)
 
 
 def _expired(moment: datetime | None, now: datetime) -> bool:

@@ -91,4 +91,6 @@ class PermissionRow(Row):
 
     project_uuid: Hex
     user_uuid: Hex
+    role: Text = ""
+    created: Text = ""  # with the role it tells two rows of one user apart
     expiration_time: datetime | None = None

@@ -1,0 +1,105 @@
+"""Deletions and what hangs on them: nothing is taken along that the plan does not remove itself."""
+
+from __future__ import annotations
+
+import pytest
+
+from reconciler.config import Guards
+from reconciler.guard import Activity, propagate, refusals, screen
+from reconciler.state import kinds, ownership
+from reconciler.state.diff import Action, Change
+from reconciler.state.facts import Claim
+from reconciler.state.model import Address, Desired, Obj, State
+
+
+def accounts(**parents: str) -> State:
+    state: State = {kinds.account("root"): Obj({"parent": ""})}
+    state.update({kinds.account(name): Obj({"parent": parent}) for name, parent in parents.items()})
+    return state
+
+
+def gone(*addresses: Address) -> list[Change]:
+    return [Change(a, Action.DELETE, {}, None) for a in addresses]
+
+
+def screened(
+    changes: list[Change], actual: State, activity: Activity | None = None, **guards: object
+) -> dict[str, str]:
+    settings = Guards.model_validate(guards)
+    found = propagate(screen(changes, actual, activity or Activity(), settings).changes, actual)
+    return {str(c.address): c.blocked for c in found}
+
+
+def test_nothing_hangs_on_a_deleted_account_at_any_depth() -> None:
+    actual = accounts(k1="root", k2="k1", k3="k2", staff="k3")
+    blocked = screened(gone(*(kinds.account(n) for n in ("k1", "k2", "k3"))), actual)
+    assert all(blocked.values()), blocked
+    without = {a: o for a, o in actual.items() if a != kinds.account("staff")}
+    assert not any(screened(gone(*(kinds.account(n) for n in ("k1", "k2", "k3"))), without).values())
+
+
+def test_a_blocked_move_keeps_the_old_parent() -> None:
+    actual = accounts(c_old="root", p="c_old")
+    move = Change(kinds.account("p"), Action.UPDATE, {"parent": "c_old"}, {"parent": "c_new"})
+    blocked = screened([move, *gone(kinds.account("c_old"))], actual)
+    assert "c_new" in blocked[str(kinds.account("p"))]
+    assert "would go along" in blocked[str(kinds.account("c_old"))]
+
+
+def test_a_protected_member_keeps_the_account() -> None:
+    actual = accounts(a="root")
+    member = kinds.association("a", "svc_backup")
+    actual[member] = Obj({})
+    blocked = screened(gone(kinds.account("a"), member), actual, protected=("root", "svc_*"))
+    assert all(blocked.values())
+
+
+def test_a_default_account_that_cannot_be_moved_keeps_its_association() -> None:
+    actual = accounts(a="root", b="root")
+    for name in ("a", "b"):
+        actual[kinds.association(name, "ann")] = Obj({})
+    actual[kinds.user("ann")] = Obj({"default_account": "a"})
+    move = Change(kinds.user("ann"), Action.UPDATE, {"default_account": "a"}, {"default_account": "nosuch"})
+    blocked = screened([move, *gone(kinds.association("a", "ann"))], actual)
+    assert all(blocked.values())
+
+
+def test_a_needless_move_of_a_default_account_is_withdrawn() -> None:
+    actual = accounts(a="root", b="root")
+    actual[kinds.association("a", "ann")] = Obj({})
+    actual[kinds.user("ann")] = Obj({"default_account": "a"})
+    move = Change(kinds.user("ann"), Action.UPDATE, {"default_account": "a"}, {"default_account": "b"})
+    found = screened(
+        [move, *gone(kinds.account("a"), kinds.association("a", "ann"))], actual, Activity(jobs={("a", "ann"): 1})
+    )
+    assert str(kinds.user("ann")) not in found
+
+
+SCOPE = ownership.Scope(levels=[ownership.Level("O", "root", ("c_", "p_", "a_"))])
+BARE = ownership.Scope(levels=[ownership.Level("O", "root", ("", "", ""))])
+
+
+@pytest.mark.parametrize("verdict", ["unknown", "terminated"])
+def test_without_prefixes_nothing_unknown_is_ours(verdict: str) -> None:
+    actual = accounts(dept="root", group="dept", team="group", lab="root")
+    policy = ownership.Policy(prune=True)
+    claims = {n: Claim(verdict, "ended") for n in ownership.unclaimed(Desired(), BARE, actual)}
+    made = frozenset({"lab", "dept", "group"})
+    desired = ownership.own(Desired(), BARE, actual, claims, made, policy)
+    wanted = {kinds.account("team")} if verdict == "terminated" else set()
+    assert set(desired.absent) == wanted
+    assert not desired.orphans
+
+
+def test_containers_outside_the_tree_are_not_ours() -> None:
+    actual = accounts(staff="root", p_lab="staff", c_x="root", p_y="c_x", a_z="p_y")
+    claims = {"a_z": Claim("terminated", "ended", ("p_lab", "c_x"))}
+    desired = ownership.own(Desired(), SCOPE, actual, claims, frozenset())
+    assert kinds.account("p_lab") not in desired.absent
+    assert kinds.account("a_z") in desired.absent
+
+
+def test_one_silent_offering_among_others_is_refused() -> None:
+    found = refusals([], Desired(), {}, Guards(), resources=10, managed=10, silent={"B": 3, "C": 0})
+    assert [r.key for r in found] == ["allow_empty_portal"]
+    assert "'B'" in found[0].text
