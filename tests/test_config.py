@@ -200,7 +200,7 @@ def errors(tmp_path: Path, text: str) -> str:
 @pytest.mark.parametrize(
     ("old", "new", "line", "says"),
     [
-        ("unit_factor: 60000", "unit_factor: 0", 25, "unit_factor: Input should be greater than 0 (found 0)"),
+        ("unit_factor: 60000", "unit_factor: 0", 25, "unit_factor: Input should be greater than 0"),
         ("unit_factor: 60000", "unit_factor: -1", 25, "should be greater than 0"),
         ("unit_factor: 60000", "unit_factor: .nan", 25, "unit_factor"),
         ("unit_factor: 60000", "unit_factor: lots", 25, "unit_factor"),
@@ -217,7 +217,7 @@ def errors(tmp_path: Path, text: str) -> str:
             "waldur_api_token",
         ),
         ('name: "Example SLURM Offering"', 'nome: "x"', 4, "did you mean 'name'?"),
-        ('      allocation_prefix: "hpc_"\n', "", 4, "backend_settings.allocation_prefix is missing"),
+        ('      allocation_prefix: "hpc_"\n', "", 12, "backend_settings.allocation_prefix: missing, and required"),
         ("6aa5d741cbf64801ad996cb19ed4ea28", "5a3f6973555642c8bbc2a3abbefeeb7f", 32, "is the same as number 1"),
         ("Example MOAB Offering", "Example SLURM Offering", 32, "is the same as number 1"),
         ("5a3f6973-5556-42c8-bbc2-a3abbefeeb7f", "xyz", 7, "'xyz' is no UUID"),
@@ -239,8 +239,12 @@ def test_what_is_wrong_is_refused_with_its_line(tmp_path: Path, old: str, new: s
 
 def test_all_errors_at_once(tmp_path: Path) -> None:
     text = SITE_AGENT_0_5_6.replace("unit_factor: 60000", "unit_factor: 0").replace("Tallinn", "Talin")
-    found = errors(tmp_path, text.replace('qos_paused: "', 'qos_pausd: "'))
-    assert "3 problems in the configuration." in found
+    text = text.replace('qos_paused: "', 'qos_pausd: "').replace("        measured_unit: 'EUR'\n", "")
+    found = errors(tmp_path, text.replace("Example MOAB Offering", "Example SLURM Offering"))
+    assert "5 problems in the configuration." in found
+    for part in ("unit_factor", "Europe/Talin", "qos_pausd", "measured_unit: missing", "is the same as number 1"):
+        assert part in found
+    assert "at least 1 item" not in found
 
 
 @pytest.mark.parametrize("text", ["", "[]", "just text", "offerings: []", "offerings: x", "\x00", "a: b: c"])
@@ -294,6 +298,9 @@ def test_check_and_schema(tmp_path: Path) -> None:
     bad = program("config", "check")
     assert bad.code == 1
     assert "unit_factor" in bad.err
+    told = program("config", "check", "--json")
+    assert told.code == 1
+    assert json.loads(told.out)["valid"] is False
 
 
 def test_default_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

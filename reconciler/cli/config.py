@@ -8,6 +8,7 @@ import typer
 
 from reconciler.cli import options
 from reconciler.config import Config
+from reconciler.errors import ConfigError
 
 app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Check the configuration file, or print its JSON Schema."
@@ -17,7 +18,14 @@ app = typer.Typer(
 @app.command()
 def check(config_path: options.ConfigOption = None, json_output: options.JsonOption = False) -> None:
     """Validate the configuration file. Contacts nothing. Exit code 0: usable, 1: not."""
-    config = options.configuration(config_path)
+    try:
+        config = options.configuration(config_path)
+    except ConfigError as error:
+        if not json_output:
+            raise
+        errors = error.message.splitlines()
+        typer.echo(json.dumps({"format_version": "1.0", "valid": False, "errors": errors}, indent=2))
+        raise typer.Exit(1) from None
     if json_output:
         typer.echo(
             json.dumps(

@@ -92,6 +92,13 @@ def _state_dir() -> Path:
     return Path(base).expanduser() / "reconcile"
 
 
+def _share(value: object) -> object:
+    whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    if value is None or value == "parent" or whole or isinstance(value, dict | FairshareFrom):
+        return value
+    raise ValueError("must be a whole number from 1, parent, or a mapping with attribute, option or limit")
+
+
 class ReconcileBlock(Section):
     """The top-level ``reconcile:`` block: everything that is ours."""
 
@@ -100,7 +107,7 @@ class ReconcileBlock(Section):
     require_unix_user: bool = False
     on_member_removal: Literal["cancel_jobs", "drain"] = "cancel_jobs"
     extra_qos: Literal["keep", "remove"] = "keep"
-    fairshare: Annotated[int, Field(ge=1)] | Literal["parent"] | FairshareFrom | None = None
+    fairshare: Annotated[int | Literal["parent"] | FairshareFrom | None, BeforeValidator(_share)] = None
     qos: dict[str, QosPolicy] = Field(default_factory=dict)
     guards: Guards = Field(default_factory=Guards)
     runner: Runner = Field(default_factory=Runner)

@@ -19,12 +19,11 @@ from pydantic import (
     PrivateAttr,
     SecretStr,
     field_validator,
-    model_validator,
 )
 
 from reconciler.config.block import ExactNumber, Factor, ReconcileBlock, Section
 
-BACKENDS = ("slurm", "moab", "cscs-dwdi", "cscs-dwdi-compute", "cscs-dwdi-storage", "cscs-dwdi-inference")
+BACKENDS = ("slurm", "moab", "custom", "cscs-dwdi", "cscs-dwdi-compute", "cscs-dwdi-storage", "cscs-dwdi-inference")
 #: backends of the agents that are known by name and not served by this version
 UNSERVED_BACKENDS = tuple(b for b in BACKENDS if b != "slurm")
 FILE_SCHEME = "file:"
@@ -66,12 +65,6 @@ class Component(Section):
     unit_factor: Factor = Decimal(1)
     limit: Annotated[ExactNumber, Field(ge=0)] | None = None
     target_components: dict[str, TargetComponent] = Field(default_factory=dict)
-
-    @model_validator(mode="after")
-    def _measured(self) -> Component:
-        if not self.measured_unit and not self.unit:
-            raise ValueError("measured_unit is missing, and required")
-        return self
 
     @property
     def waldur_unit(self) -> str:
@@ -218,27 +211,6 @@ class Offering(Section):
             return UUID(value).hex
         except ValueError:
             raise ValueError(f"{value!r} is no UUID") from None
-
-    @model_validator(mode="after")
-    def _complete(self) -> Offering:
-        missing = []
-        if not self.from_file:
-            if not self.waldur_api_token.get_secret_value():
-                missing.append("waldur_api_token (or waldur_api_token_file) is empty")
-            if not self.waldur_offering_uuid:
-                missing.append("waldur_offering_uuid is missing")
-        if self.uses_slurm:
-            s = self.backend_settings
-            needed = {"allocation_prefix": s.allocation_prefix, "project_prefix": s.project_prefix}
-            if not s.parent_account:
-                needed["customer_prefix"] = s.customer_prefix
-            if s.account_prefix is None:
-                missing += [f"backend_settings.{k} is missing" for k, v in needed.items() if v is None]
-        if not self.backend_type and self.order_backend == "" and self.membership_backend == "":
-            missing.append("backend_type (or order_processing_backend, membership_sync_backend) is missing")
-        if missing:
-            raise ValueError("; ".join(missing))
-        return self
 
     @property
     def from_file(self) -> bool:

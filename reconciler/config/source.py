@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from reconciler.config.block import Section
-from reconciler.config.models import Config
+from reconciler.config.models import FILE_SCHEME, Config
 from reconciler.errors import ConfigError
 
 DEFAULT_NAME = "waldur-site-agent-config.yaml"
@@ -126,11 +126,14 @@ class _Reader:
         except ValidationError as error:
             for detail in error.errors():
                 self._pydantic(detail)
+        self._consistent(data)
         if self.problems:
-            count = len(self.problems)
-            found = "\n".join(f"{self.path}:{line}: {text}" for line, text in sorted(self.problems))
-            raise ConfigError(f"{found}\n{count} problem{'s' * (count > 1)} in the configuration.")
-        self._consistent(config)
+            found = sorted(set(self.problems))
+            lines = "\n".join(f"{self.path}:{line}: {text}" for line, text in found)
+            raise ConfigError(f"{lines}\n{len(found)} problem{'s' * (len(found) > 1)} in the configuration.")
+        for number, offering in enumerate(config.offerings):
+            self._legacy(offering.backend_settings, number)
+            self._served(offering, number)
         if unused:
             self.warnings.append(f"not used by this version, ignored: {', '.join(unused)}")
         config._path = self.path  # private attributes are how pydantic carries non-fields
@@ -140,11 +143,13 @@ class _Reader:
     def _pydantic(self, detail: ErrorDetails) -> None:
         path = tuple(p for p in detail["loc"] if not (isinstance(p, str) and p.startswith(("function-", "constr"))))
         text = detail["msg"].removeprefix("Value error, ")
+        if detail["type"] == "too_short" and self.data.get("offerings"):
+            return  # the offerings are there, each with problems of its own
         found = detail["input"]
-        secret = any(str(p) in SECRETS for p in path)
+        secret = any(str(p) in (*SECRETS, "waldur_api_url") for p in path)
         if detail["type"] == "missing":
             text = "missing, and required"
-        elif not isinstance(found, dict | list | Section) and detail["type"] != "value_error" and not secret:
+        elif not isinstance(found, dict | list | Section) and repr(found) not in text and not secret:
             text = f"{text} (found {found!r})"
         self.problem(path, text)
 
@@ -190,7 +195,7 @@ class _Reader:
             known[name] = info.annotation
         for key, value in data.items():
             here = (*path, str(key))
-            if str(key) in model.UNUSED:
+            if str(key) in model.UNUSED and str(key) != "homedir_umask":  # that one has a warning of its own
                 yield str(key)
             elif str(key) in known:
                 for inner, at in _sections(known[str(key)], value):
@@ -205,19 +210,25 @@ class _Reader:
         else:
             self.warnings.append(f"{self.path}:{self.line(path)}: unknown key {key!r}, ignored")
 
-    def _consistent(self, config: Config) -> None:
-        """What no single key shows."""
+    def _consistent(self, data: dict[str, Any]) -> None:
+        """What no single key shows, looked at in the raw data so that it is told with all other problems."""
         seen: dict[str, int] = {}
-        for number, offering in enumerate(config.offerings):
-            self._legacy(offering.backend_settings, number)
-            for what in {offering.name, offering.waldur_offering_uuid} - {""}:
+        offerings = data.get("offerings")
+        for number, offering in enumerate(offerings if isinstance(offerings, list) else ()):
+            if not isinstance(offering, dict):
+                continue
+            here: KeyPath = ("offerings", number)
+            uuid = str(offering.get("waldur_offering_uuid") or "").replace("-", "").lower()
+            for what in {str(offering.get("name") or ""), uuid} - {""}:
                 if what in seen:
-                    self.problem(("offerings", number), f"offering {what!r} is the same as number {seen[what] + 1}")
+                    self.problem(here, f"offering {what!r} is the same as number {seen[what] + 1}")
                 seen.setdefault(what, number)
-            self._served(offering, number)
-        if self.problems:
-            found = "\n".join(f"{self.path}:{line}: {text}" for line, text in sorted(self.problems))
-            raise ConfigError(found)
+            for key in _missing(offering):
+                self.problem((*here, *key.split(".")), "missing, and required")
+            components = offering.get("backend_components")
+            for name, component in components.items() if isinstance(components, dict) else ():
+                if isinstance(component, dict) and not component.get("measured_unit") and not component.get("unit"):
+                    self.problem((*here, "backend_components", str(name), "measured_unit"), "missing, and required")
 
     def _legacy(self, settings: Any, number: int) -> None:
         at: Callable[[str], str] = lambda key: (  # noqa: E731  # one expression, used three lines on
@@ -237,6 +248,25 @@ class _Reader:
                 f"{self.path}:{self.line(('offerings', number))}: offering {offering.name!r} uses backend "
                 f"{name!r}, which this version does not serve; the offering is skipped"
             )
+
+
+def _missing(offering: dict[str, Any]) -> list[str]:
+    """Keys that an offering of its kind cannot do without."""
+    missing = []
+    if not str(offering.get("waldur_api_url") or "").startswith(FILE_SCHEME):
+        missing += [k for k in ("waldur_api_token", "waldur_offering_uuid") if not offering.get(k)]
+    chosen = [offering.get(k) for k in ("order_processing_backend", "membership_sync_backend", "reporting_backend")]
+    if all(c is None for c in chosen):
+        chosen = [offering.get("backend_type")] * 2
+        if not chosen[0]:
+            missing.append("backend_type")
+    settings = offering.get("backend_settings")
+    settings = settings if isinstance(settings, dict) else {}
+    if "slurm" in [str(c).lower() for c in chosen[:2]] and settings.get("account_prefix") is None:
+        needed = ["allocation_prefix", "project_prefix"]
+        needed += [] if settings.get("parent_account") else ["customer_prefix"]
+        missing += [f"backend_settings.{k}" for k in needed if settings.get(k) is None]
+    return missing
 
 
 def _sections(annotation: Any, value: Any) -> Iterator[tuple[type[Section], tuple[Any, KeyPath]]]:
