@@ -317,9 +317,15 @@ def _defaults(desired: Desired, scope: Scope, actual: State) -> None:
     """A user's default account is one of its own allocations, and never one that it is about to lose."""
     own_accounts: dict[str, list[str]] = defaultdict(list)
     held = {a.key[0] for a in desired.held if a.kind == "slurm.account"}
-    for address in desired.objects:
-        if address.kind == "slurm.association" and address.key[0] not in held:
-            own_accounts[address.key[1]].append(address.key[0])
+    offerings: dict[str, frozenset[str]] = {}
+    for side in (desired.objects, desired.absent):
+        for address, obj in side.items():
+            if address.kind == "slurm.association":
+                name, user = address.key
+                known = offerings.get(user)
+                offerings[user] = obj.offerings if known is None else known | obj.offerings
+                if side is desired.objects and name not in held:
+                    own_accounts[user].append(name)
     losing: dict[str, set[str]] = defaultdict(set)
     staying: dict[str, set[str]] = defaultdict(set)
     for address in actual:
@@ -344,15 +350,8 @@ def _defaults(desired: Desired, scope: Scope, actual: State) -> None:
         if mine and not scope.leave_defaults:
             refused |= {"", ROOT}
         if refused:
-            offerings = frozenset(
-                o
-                for n in (*mine, *losing[user])
-                for side in (desired.objects, desired.absent)
-                if (found := side.get(kinds.association(n, user)))
-                for o in found.offerings
-            )
             wanted = Unless(choice[0], frozenset(refused))
-            desired.objects[address] = Obj({"default_account": wanted}, reason, offerings)
+            desired.objects[address] = Obj({"default_account": wanted}, reason, offerings.get(user, frozenset()))
 
 
 def hold_back(desired: Desired, actual: State, missing: frozenset[str]) -> None:
