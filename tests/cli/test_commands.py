@@ -360,3 +360,87 @@ def test_help_teaches() -> None:
         )
         assert done.returncode == 0
         assert "Usage" in done.stdout
+
+
+def test_diagnose_tells_what_the_plan_refuses(site: Program, portal: StandIn) -> None:
+    portal.resource("twin one", slug="twin", project="x1")
+    portal.resource("twin two", slug="twin", project="x2")
+    portal.user("-rf", "climate", who="mallory")
+    assert site("apply", "--auto-approve").code == 4
+    twin = site("diagnose", "a_twin")
+    assert twin.code == 2
+    assert "OVERALL: REFUSED" in twin.out
+    assert "is claimed by" in twin.out
+    climate = site("diagnose", "a_climate-a", "--json")
+    assert climate.code == 2
+    refused = [c for c in json.loads(climate.out)["comparisons"] if c["status"] == "blocked"]
+    assert [c["field"] for c in refused] == ["user[-rf]"]
+
+
+def test_diagnose_tells_of_an_ended_resource_and_of_an_order(site: Program, portal: StandIn) -> None:
+    assert site("apply", "--auto-approve").code == 0
+    portal.edit("climate-a", state="Updating")
+    portal.order("climate-a", limits={"cpu": 150})
+    assert "executing order" in site("diagnose", "a_climate-a").out
+    portal.resource("other")
+    portal.edit("climate-a", state="Terminated", backend_id="a_climate-a")
+    ended = site("diagnose", "a_climate-a")
+    assert ended.code == 2
+    assert "is Terminated in Waldur" in ended.out
+
+
+def test_a_target_that_names_nothing_is_an_error(site: Program) -> None:
+    for target in ("slurm.account", "slurm.account[nosuch]", "nonsense"):
+        done = site("plan", "--target", target)
+        assert done.code == 1, done.both
+        assert f"--target {target}: no object of that address" in done.err
+    assert site("apply", "--auto-approve").code == 0
+    assert "No changes in what was selected." in site("plan", "--target", "slurm.account[a_*]").out
+
+
+def test_help_shows_addresses_whole() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "reconciler", "plan", "--help"], capture_output=True, text=True, check=False
+    )
+    assert "slurm.account[hpc_" in done.stdout
+
+
+def test_a_password_in_the_url_is_never_shown(site: Program) -> None:
+    site.document["offerings"][0]["waldur_api_url"] = "http://user:sekretpw@127.0.0.1:1/api/"
+    for command in (("plan",), ("apply", "--auto-approve", "--json"), ("plan", "--json"), ("diagnose", "a_x")):
+        done = site(*command)
+        assert done.code == 1
+        assert "sekretpw" not in done.both
+        assert "127.0.0.1" in done.both
+
+
+def test_equal_slugs_in_files_are_refused(site: Program, portal: StandIn) -> None:
+    site.document["offerings"][0]["waldur_api_url"] = "file:one.yaml"
+    entry = "- {name: %s, slug: x, project: {slug: p}, customer: {slug: c}, limits: {cpu: 1}}\n"
+    (site.directory / "one.yaml").write_text("resources:\n" + entry % "first" + entry % "second")
+    done = site("plan")
+    assert done.out.count("account name 'a_x' is claimed by") == 2
+    (site.directory / "one.yaml").write_text("")
+    empty = site("plan")
+    assert empty.code == 1
+    assert "the file is empty" in empty.err
+
+
+def test_one_cluster_is_not_two(site: Program, portal: StandIn) -> None:
+    """Whether two offerings share a tree decides what is theirs, so it may not be left open."""
+    second = {**offering(portal.url), "name": "Second", "waldur_offering_uuid": "6aa5d741cbf64801ad996cb19ed4ea28"}
+    second["backend_settings"] = {**second["backend_settings"], "cluster_name": "default"}
+    site.document["offerings"].append(second)
+    done = site("plan")
+    assert done.code == 1
+    assert "offering 'Cluster A' has no backend_settings.cluster_name" in done.err
+    site.document["offerings"][0]["backend_settings"]["cluster_name"] = "DEFAULT"
+    assert site("plan").err.startswith(f"Error: cluster default: GET {portal.url}"), "one cluster, whatever its case"
+
+
+def test_limits_of_an_update_that_was_not_seen_stay(site: Program, portal: StandIn) -> None:
+    assert site("apply", "--auto-approve").code == 0
+    portal.edit("climate-a", state="Updating", limits={"cpu": 7})
+    done = site("plan", "--detailed-exitcode")
+    assert done.code == 0, done.both
+    assert "limits left as they are" in done.out
