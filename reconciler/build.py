@@ -331,16 +331,14 @@ class _Builder:
 
     def _member_values(self, chain: Chain) -> Mapping[str, Wanted]:
         squeezed = chain.resource.paused or chain.resource.downscaled
-        drained = self.config.reconcile.on_member_removal == "drain"
         # shared by all associations of a sort: there may be 100,000 of them
-        if (squeezed, drained) not in self._values:
-            values: dict[str, Wanted] = {}
+        if squeezed not in self._values:
+            # 0 is how a leaving member is drained, so it has to go when one comes back
+            values: dict[str, Wanted] = {"max_submit_jobs": Unless(None, frozenset({0}))}
             if squeezed:
                 values |= {"qos": frozenset(), "default_qos": ""}  # the user's own would escape the account's
-            if drained:
-                values["max_submit_jobs"] = Unless(None, frozenset({0}))
-            self._values[(squeezed, drained)] = values
-        return self._values[(squeezed, drained)]
+            self._values[squeezed] = values
+        return self._values[squeezed]
 
     def _common_account(self, offering: Offering, user: str) -> None:
         common = fold(offering.backend_settings.default_account)

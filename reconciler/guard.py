@@ -58,11 +58,14 @@ def screen(
     result: list[Change] = []
     waiting: list[Note] = []
     accounts: dict[str, str] = {}  # accounts whose deletion is blocked together with what hangs on them
+    partly: set[str] = set()  # accounts that stay for now, but whose members lose access
     for change in changes:
         if change.action is Action.DELETE and _is_account(change):
             why, whole = _account_block(change, staying, activity, guards, allowed)
             if why and whole:
                 accounts[change.address.key[0]] = why
+            elif why:
+                partly.add(change.address.key[0])
     for change in changes:
         blocked = change.blocked or _protected(change.address, guards)
         if not blocked and change.action is Action.DELETE:
@@ -73,7 +76,8 @@ def screen(
                 if account in leaving and account in accounts:
                     blocked = f"account {account} stays: {accounts[account]}"
                 else:
-                    turned = _member_removal(change, activity, drain)
+                    # without consent no job of an ending account is cancelled: its members are drained
+                    turned = _member_removal(change, activity, drain or account in partly)
                     if isinstance(turned, Note):
                         waiting.append(turned)
                         continue
@@ -130,7 +134,7 @@ def _account_block(
         return f"its jobs and usage cannot be found out: {activity.unknown}", True
     jobs = sum(n for (account, _), n in activity.jobs.items() if account == name)
     if jobs and not (guards.delete_with_jobs or "delete_with_jobs" in allowed):
-        return f"{jobs} jobs are running or waiting {_lift('delete_with_jobs')}", True
+        return f"{jobs} jobs are running or waiting {_lift('delete_with_jobs')}; no new ones meanwhile", False
     if name in activity.used and not (guards.delete_with_usage or "delete_with_usage" in allowed):
         return f"it has usage in the current month {_lift('delete_with_usage')}; its members lose access now", False
     return "", False

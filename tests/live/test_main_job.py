@@ -495,7 +495,10 @@ def test_running_jobs_hold_an_account_until_allowed(world: Site) -> None:
     done = site("apply", "--auto-approve")
     assert done.code == 4, done.both
     assert "1 jobs are running or waiting (reconcile.guards.delete_with_jobs, or --allow delete_with_jobs)" in done.out
-    assert slurm.users_of("a_climate-a") == {"tbalice", "tbbob"}
+    # nothing is cancelled, but nobody may go on: the one with a job may submit no more, the other is out
+    assert slurm.run("squeue", "-h", "-o", "%u").split() == ["tbalice"]
+    assert slurm.users_of("a_climate-a") == {"tbalice"}
+    assert slurm.shown("a_climate-a", "MaxSubmit", "tbalice") == "0"
     done = site("apply", "--auto-approve", "--allow", "delete_with_jobs", "--allow", "delete_with_usage")
     assert done.code == 0, done.both
     assert "a_climate-a" not in slurm.accounts()
