@@ -12,7 +12,7 @@ from reconciler.state import kinds
 from reconciler.state.diff import Action, Change, equal
 from reconciler.state.facts import Resource
 from reconciler.state.kinds import KINDS
-from reconciler.state.model import UNMANAGED, Address, Obj, Refused, Value, accepts, json_value, target
+from reconciler.state.model import UNMANAGED, Address, Obj, Refused, Value, accepts, json_value, plain, target
 from reconciler.state.naming import fold
 from reconciler.state.units import UnitError, decimal
 
@@ -204,7 +204,7 @@ def _compare_object(
     for name, want in wanted.values.items():
         if want is UNMANAGED:
             continue
-        have: Value = present.values.get(name)  # type: ignore[assignment]
+        have = plain(present.values.get(name))
         # the plan decides; a field that it would write differs, whatever it looks like
         status = (
             "mismatch"
@@ -284,7 +284,7 @@ def _expected(planned: Planned, address: Address, wanted: Obj) -> dict[str, obje
     for spec in KINDS[address.kind].fields:
         want = wanted.values.get(spec.name, UNMANAGED)
         if want is not UNMANAGED:
-            have: Value = present.values.get(spec.name) if present else spec.fresh  # type: ignore[assignment]
+            have = plain(present.values.get(spec.name)) if present else spec.fresh
             value = have if accepts(want, have) else target(want, have)
             result[LABELS.get(spec.name, spec.name)] = json_value(value)
     result["users"] = sorted(

@@ -10,7 +10,7 @@ from rich.text import Text
 from reconciler.diagnose import LABELS, Report
 from reconciler.render.script import Argv, command_lines
 from reconciler.render.text import printable
-from reconciler.state.model import Value, json_value
+from reconciler.state.model import json_value, plain
 from reconciler.state.tres import format_tres
 
 FORMAT_VERSION = "1.0"
@@ -35,7 +35,7 @@ def as_json(report: Report, argv: Argv) -> str:
             "cluster": report.cluster,
             "account_exists": actual is not None,
             "users": report.users,
-            **({LABELS.get(k, k): json_value(_value(v)) for k, v in actual.values.items()} if actual else {}),
+            **({LABELS.get(k, k): json_value(plain(v)) for k, v in actual.values.items()} if actual else {}),
         },
         "waldur_info": {
             "resource_found": resource is not None,
@@ -88,10 +88,6 @@ def as_json(report: Report, argv: Argv) -> str:
         "notes": report.notes,
     }
     return json.dumps(document, indent=2)
-
-
-def _value(value: object) -> Value:
-    return value  # type: ignore[return-value]  # actual objects hold plain values only
 
 
 def as_text(report: Report, argv: Argv, *, verbose: bool = False) -> Text:
@@ -152,7 +148,7 @@ def _slurm(report: Report) -> list[tuple[str, str]]:
     rows = [("Cluster", report.cluster), ("Account Exists", "Yes" if report.actual else "No")]
     if report.actual is None:
         return rows
-    values = {name: _value(value) for name, value in report.actual.values.items()}
+    values = {name: plain(value) for name, value in report.actual.values.items()}
     for label, name in (
         ("Parent", "parent"),
         ("Description", "description"),

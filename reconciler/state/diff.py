@@ -18,6 +18,7 @@ from reconciler.state.model import (
     Value,
     Wanted,
     accepts,
+    plain,
     target,
 )
 from reconciler.state.naming import same_text
@@ -64,7 +65,7 @@ class Change:
 
 def values_of(obj: Obj) -> dict[str, Value]:
     """The plain values of an actual object."""
-    return dict(obj.values)  # type: ignore[arg-type]  # actual objects hold plain values only
+    return {name: plain(value) for name, value in obj.values.items()}
 
 
 def diff(desired: Desired, actual: State) -> list[Change]:
@@ -116,9 +117,9 @@ def _updates(address: Address, wanted: Obj, present: Obj) -> Iterable[Change]:
     writable: dict[str, Value] = {}
     refused: dict[str, Value] = {}
     why: list[str] = []
-    moved = "parent" in wanted.values and not accepts(wanted.values["parent"], _plain(before.get("parent")))
+    moved = "parent" in wanted.values and not accepts(wanted.values["parent"], plain(before.get("parent")))
     for name, want in wanted.values.items():
-        have = _plain(before.get(name))
+        have = plain(before.get(name))
         # what is inherited may change when the object moves, so it is written down
         if _satisfied(name, want, have) and not (moved and name in present.inherited and want is not UNMANAGED):
             continue
@@ -151,10 +152,6 @@ def _satisfied(name: str, want: Wanted, have: Value) -> bool:
 def equal(name: str, one: Value, other: Value) -> bool:
     """Whether two values of a field are the same to SLURM's database."""
     return one == other or (name in TEXTS and _satisfied(name, one, other))
-
-
-def _plain(value: Wanted) -> Value:
-    return value  # type: ignore[return-value]  # actual objects hold plain values only
 
 
 def overlay(state: State, changes: Iterable[Change]) -> State:

@@ -116,6 +116,11 @@ class Refused:
 Wanted = Value | _Unmanaged | Constraint | Refused
 
 
+def plain(value: Wanted) -> Value:
+    """A value of an actual object, which holds nothing but plain ones."""
+    return value  # type: ignore[return-value]
+
+
 def accepts(wanted: Wanted, actual: Value) -> bool:
     """Whether an actual value satisfies a wanted one."""
     if wanted is UNMANAGED:

@@ -65,14 +65,26 @@ def test_a_default_account_that_cannot_be_moved_keeps_its_association() -> None:
 
 
 def test_a_needless_move_of_a_default_account_is_withdrawn() -> None:
-    actual = accounts(a="root", b="root")
+    actual = accounts(a="root", b="root", child="a")
     actual[kinds.association("a", "ann")] = Obj({})
     actual[kinds.user("ann")] = Obj({"default_account": "a"})
     move = Change(kinds.user("ann"), Action.UPDATE, {"default_account": "a"}, {"default_account": "b"})
-    found = screened(
-        [move, *gone(kinds.account("a"), kinds.association("a", "ann"))], actual, Activity(jobs={("a", "ann"): 1})
-    )
-    assert str(kinds.user("ann")) not in found
+    found = screened([move, *gone(kinds.account("a"), kinds.association("a", "ann"))], actual)
+    assert set(found) == {str(kinds.account("a")), str(kinds.association("a", "ann"))}
+    assert all(found.values())
+
+
+def test_members_of_an_ending_account_with_jobs_are_drained() -> None:
+    """Without consent no job is cancelled, and nobody submits another one."""
+    actual = accounts(a="root")
+    for name in ("ann", "bob"):
+        actual[kinds.association("a", name)] = Obj({"max_submit_jobs": None})
+    changes = gone(kinds.account("a"), kinds.association("a", "ann"), kinds.association("a", "bob"))
+    found = screen(changes, actual, Activity(jobs={("a", "ann"): 2}), Guards()).changes
+    told = {c.address: (c.action, bool(c.blocked), c.jobs) for c in found}
+    assert told[kinds.account("a")] == (Action.DELETE, True, 0)
+    assert told[kinds.association("a", "ann")] == (Action.UPDATE, False, 0)
+    assert told[kinds.association("a", "bob")] == (Action.DELETE, False, 0)
 
 
 SCOPE = ownership.Scope(levels=[ownership.Level("O", "root", ("c_", "p_", "a_"))])

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from reconciler.errors import ReadError
 from reconciler.state import kinds
-from reconciler.state.model import Address, Obj, State, Value
+from reconciler.state.model import Address, Obj, State, Value, plain
 from reconciler.state.naming import fold
 from reconciler.state.tres import TresError, parse_tres
 
@@ -192,7 +192,7 @@ def inherit_qos(state: State) -> None:
     def effective(field: str, name: str, depth: int = 0) -> Value:
         if (field, name) not in known:
             obj = state.get(kinds.account(name))
-            own: Value = obj.values[field] if obj else None  # type: ignore[assignment]  # plain when read
+            own = plain(obj.values[field]) if obj else None
             parent = str(obj.values.get("parent") or "") if obj else ""
             known[field, name] = own or (effective(field, parent, depth + 1) if parent and depth < len(state) else own)
         return known[field, name]
