@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from reconciler.state.kinds import KINDS, Field
+from reconciler.state.kinds import KINDS
 from reconciler.state.model import (
     UNMANAGED,
     Address,
@@ -100,16 +100,14 @@ def diff(desired: Desired, actual: State) -> list[Change]:
 
 def _create(address: Address, wanted: Obj) -> Change:
     fields = KINDS[address.kind].by_name
-    after = {name: _created(value, fields[name]) for name, value in wanted.values.items() if value is not UNMANAGED}
+    after = {
+        name: target(value, fields[name].fresh)
+        for name, value in wanted.values.items()
+        # what a new object has by itself need not be written where it is one of several acceptable values
+        if value is not UNMANAGED and not (isinstance(value, Constraint) and accepts(value, fields[name].fresh))
+    }
     refused = [f"{n}: {v.why}" for n, v in wanted.values.items() if isinstance(v, Refused)]
     return Change(address, Action.CREATE, None, after, wanted.reason, wanted.offerings, blocked="; ".join(refused))
-
-
-def _created(wanted: Wanted, field: Field) -> Value:
-    # what a new object has by itself need not be written where it is one of several acceptable values
-    fresh = isinstance(wanted, Constraint) and accepts(wanted, field.fresh)
-    value = field.fresh if fresh else target(wanted, field.fresh)
-    return dict(value) if isinstance(value, Mapping) else value
 
 
 def _updates(address: Address, wanted: Obj, present: Obj) -> Iterable[Change]:
