@@ -23,6 +23,7 @@ from reconciler.state.model import (
     Note,
     Obj,
     Refused,
+    Tres,
     TresExcept,
     Unless,
     Wanted,
@@ -211,8 +212,8 @@ class _Builder:
                     wanted[tres] = wanted.get(tres, 0) + to_units(amount, factor)
             except UnitError as error:
                 problems.append(f"limit of {name!r}: {error}")
-        result: Wanted = TresExcept(wanted, frozenset(unmanaged)) if unmanaged else wanted
-        return Refused(result, "; ".join(problems)) if problems else result  # type: ignore[arg-type]
+        result: Tres | TresExcept = TresExcept(wanted, frozenset(unmanaged)) if unmanaged else wanted
+        return Refused(result, "; ".join(problems)) if problems else result
 
     def _fairshare(self, resource: Resource) -> Wanted:
         rule = self.config.reconcile.fairshare

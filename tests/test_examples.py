@@ -23,12 +23,18 @@ class Example(Program):
         return self.path
 
 
+def seeded(name: str, directory: Path) -> Example:
+    """The program of an example, with the example's cluster."""
+    emulator = Emulator(directory)
+    emulator.seed(ROOT / "examples" / name / "cluster.txt")
+    program = Example(directory, emulator.environment)
+    program.path = ROOT / "examples" / name / "config.yaml"
+    return program
+
+
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_the_plan_of_an_example(name: str, tmp_path: Path) -> None:
-    emulator = Emulator(tmp_path)
-    emulator.seed(ROOT / "examples" / name / "cluster.txt")
-    program = Example(tmp_path, emulator.environment)
-    program.path = ROOT / "examples" / name / "config.yaml"
+    program = seeded(name, tmp_path)
     text = program("plan").out
     document = json.loads(program("plan", "--json").out)
     document["timestamp"] = "2026-11-01T00:00:00Z"
@@ -49,10 +55,7 @@ def test_the_plan_of_an_example(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_an_example_converges(name: str, tmp_path: Path) -> None:
-    emulator = Emulator(tmp_path)
-    emulator.seed(ROOT / "examples" / name / "cluster.txt")
-    program = Example(tmp_path, emulator.environment)
-    program.path = ROOT / "examples" / name / "config.yaml"
+    program = seeded(name, tmp_path)
     assert program("apply", "--auto-approve").code == 0
     done = program("plan", "--detailed-exitcode")
     assert done.code == 0, done.both

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from reconciler.config import Config, default_path, load
-from reconciler.cycle import Cluster, Progress, clusters
+from reconciler.cycle import Cluster, Progress, clusters, offering_name
 from reconciler.errors import ReconcileError
 from reconciler.guard import ALLOWABLE
 
@@ -82,9 +82,7 @@ def configuration(path: Path | None) -> Config:
 
 def chosen(config: Config, offering: str) -> list[Cluster]:
     """The clusters to work on."""
-    plain = offering.replace("-", "").lower()
-    known = {o.waldur_offering_uuid: o.name for o in config.offerings if o.waldur_offering_uuid}
-    return clusters(config, known.get(plain, offering))
+    return clusters(config, offering_name(config, offering) if offering else "")
 
 
 @contextmanager

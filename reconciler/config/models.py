@@ -24,8 +24,6 @@ from pydantic import (
 from reconciler.config.block import ExactNumber, Factor, ReconcileBlock, Section
 
 BACKENDS = ("slurm", "moab", "custom", "cscs-dwdi", "cscs-dwdi-compute", "cscs-dwdi-storage", "cscs-dwdi-inference")
-#: backends of the agents that are known by name and not served by this version
-UNSERVED_BACKENDS = tuple(b for b in BACKENDS if b != "slurm")
 FILE_SCHEME = "file:"
 
 

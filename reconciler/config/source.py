@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -231,14 +231,12 @@ class _Reader:
                     self.problem((*here, "backend_components", str(name), "measured_unit"), "missing, and required")
 
     def _legacy(self, settings: Any, number: int) -> None:
-        at: Callable[[str], str] = lambda key: (  # noqa: E731  # one expression, used three lines on
-            f"{self.path}:{self.line(('offerings', number, 'backend_settings', key))}: {key}"
-        )
         mask = settings.homedir_umask
         if mask is not None and int(mask, 8) & 0o700:
+            line = self.line(("offerings", number, "backend_settings", "homedir_umask"))
             self.warnings.append(
-                f'{at("homedir_umask")} "{mask}" as a umask would lock the owner out; read as the mode it was '
-                f'meant to be: homes are {mask} (write default_homedir_umask: "0077" instead)'
+                f'{self.path}:{line}: homedir_umask "{mask}" as a umask would lock the owner out; read as the mode it '
+                f'was meant to be: homes are {mask} (write default_homedir_umask: "0077" instead)'
             )
 
     def _served(self, offering: Any, number: int) -> None:

@@ -49,8 +49,6 @@ class CommandRunner:
 
     settings: Runner
     started: int = 0
-    log: list[Result] = field(default_factory=list)
-    keep_log: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def argv(self, program: str, *arguments: str) -> list[str]:
@@ -90,11 +88,7 @@ class CommandRunner:
                 "Is it installed on this host? Set backend_settings.slurm_bin_path, or reconcile.runner.",
             ) from None
         out, err = self._communicate(process, argv, stdin)
-        result = Result(tuple(argv), process.returncode, _text(out), _text(err))
-        if self.keep_log:
-            with self._lock:
-                self.log.append(result)
-        return result
+        return Result(tuple(argv), process.returncode, _text(out), _text(err))
 
     def _communicate(
         self, process: subprocess.Popen[bytes], argv: Sequence[str], stdin: str | None

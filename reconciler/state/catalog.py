@@ -9,7 +9,6 @@ from reconciler.state.model import (
     AtLeast,
     Desired,
     Obj,
-    OneOf,
     Refused,
     State,
     TresExcept,
@@ -50,7 +49,7 @@ def _checked(field: Field, wanted: Wanted, known: frozenset[str]) -> Wanted:
 
 
 def _names(wanted: Wanted) -> frozenset[str]:
-    if isinstance(wanted, AtLeast | TresExcept | Unless | OneOf):
+    if isinstance(wanted, AtLeast | TresExcept | Unless):
         return _names(wanted.wanted)
     if isinstance(wanted, frozenset | Mapping):
         return frozenset(wanted)

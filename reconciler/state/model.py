@@ -57,22 +57,6 @@ class Unless:
 
 
 @dataclass(frozen=True, slots=True)
-class OneOf:
-    """Any of the allowed values will do; ``wanted`` is written when it is none of them."""
-
-    wanted: Value
-    allowed: frozenset[Value]
-
-    def accepts(self, actual: Value) -> bool:
-        """True when the actual value is allowed."""
-        return actual in self.allowed
-
-    def target(self, actual: Value) -> Value:
-        """Always the wanted value."""
-        return self.wanted
-
-
-@dataclass(frozen=True, slots=True)
 class AtLeast:
     """A set that contains ``wanted`` and none of ``refused``; more elements are somebody else's."""
 
@@ -127,7 +111,7 @@ def accepts(wanted: Wanted, actual: Value) -> bool:
         return True
     if isinstance(wanted, Refused):
         return False  # a person has to look, whatever the cluster happens to have
-    if isinstance(wanted, Unless | OneOf | AtLeast | TresExcept):
+    if isinstance(wanted, Unless | AtLeast | TresExcept):
         return wanted.accepts(actual)
     return wanted == actual
 
@@ -138,7 +122,7 @@ def target(wanted: Wanted, actual: Value) -> Value:
         return actual
     if isinstance(wanted, Refused):
         return target(wanted.wanted, actual)
-    if isinstance(wanted, Unless | OneOf | AtLeast | TresExcept):
+    if isinstance(wanted, Unless | AtLeast | TresExcept):
         return wanted.target(actual)
     return wanted  # type: ignore[return-value]  # a plain value is all that is left
 

@@ -83,7 +83,6 @@ class ReconcileClient(WaldurClient):  # type: ignore[misc]  # the base is untype
     def __init__(self, api_url: str, token: str, *, verify: bool = True, timeout: int = 60, retries: int = 4) -> None:
         super().__init__(api_url, token, user_agent="waldur-reconcile")
         self.requests_made = 0
-        self.writes_made = 0
         self._verify = verify and verify_ssl
         self._timeout = (min(10, timeout), timeout)
         self._session = requests.Session()
@@ -114,7 +113,6 @@ class ReconcileClient(WaldurClient):  # type: ignore[misc]  # the base is untype
         # urllib3 retries until the headers are in; a connection lost within the body is retried here
         for attempt in range(self._retries + 1 if method in ("get", "head") else 1):
             self.requests_made += 1
-            self.writes_made += method not in ("get", "head")
             try:
                 return self._session.request(method, url, **parameters)
             except requests.exceptions.ChunkedEncodingError as error:

@@ -141,23 +141,10 @@ class WaldurPortal:
         if any(not r.project_slug and r.uuid not in slugs for r in resources):
             # older servers tell slugs on orders alone; one list of all orders, not one call per resource
             slugs |= {o.marketplace_resource_uuid: o for o in self._orders({}) if o.project_slug}
-        result = []
-        for resource in resources:
-            order = updates.get(resource.uuid)
-            if order:
-                resource = replace(  # noqa: PLW2901
-                    resource, limits={**resource.limits, **order.limits}, limits_from=order.uuid
-                )
-            elif resource.state == UPDATING:
-                # its order ended between two requests, or is not ours to see: which limits hold is unknown
-                resource = replace(resource, limits_unsure=True)  # noqa: PLW2901
-            known = slugs.get(resource.uuid)
-            if known and not resource.project_slug:
-                resource = replace(  # noqa: PLW2901
-                    resource, project_slug=known.project_slug, customer_slug=known.customer_slug
-                )
-            result.append(resource)
-        return result
+        return [
+            replace(r, **_limits_change(r, updates.get(r.uuid)), **_slugs_change(r, slugs.get(r.uuid)))
+            for r in resources
+        ]
 
     def _orders(self, filters: Mapping[str, object]) -> list[OrderRow]:
         rows = self._checked(Endpoints.MarketplaceOrder, filters, OrderRow)
@@ -294,6 +281,21 @@ class WaldurPortal:
                 return None
             raise
         return next((r for r in rows if undashed(r.get("scope_uuid")) == self.uuid), None)
+
+
+def _limits_change(resource: Resource, order: OrderRow | None) -> dict[str, Any]:
+    """The limits of an executing update win; an update without its order leaves open which limits hold."""
+    if order is not None:
+        return {"limits": {**resource.limits, **order.limits}, "limits_from": order.uuid}
+    # its order ended between two requests, or is not ours to see
+    return {"limits_unsure": True} if resource.state == UPDATING else {}
+
+
+def _slugs_change(resource: Resource, order: OrderRow | None) -> dict[str, Any]:
+    """Slugs that the resource lacks, from its order."""
+    if order is None or resource.project_slug:
+        return {}
+    return {"project_slug": order.project_slug, "customer_slug": order.customer_slug}
 
 
 def _terminated(row: ResourceRow, offering: Offering) -> Claim:
