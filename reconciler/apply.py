@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from dataclasses import replace
 
 from reconciler.errors import CommandError, ReconcileError
+from reconciler.fulfilment import Fulfilment
+from reconciler.outcome import Listener, Outcome, Record, mismatch
 from reconciler.plan import Plan, steps
 from reconciler.providers.command import Command
+from reconciler.providers.portal import Portal
 from reconciler.providers.runner import CommandRunner, Result
 from reconciler.providers.slurm import jobs, load, write
 from reconciler.state.diff import Action, Change, equal, values_of
-from reconciler.state.kinds import KINDS
-from reconciler.state.model import Address, State, json_value
+from reconciler.state.kinds import on_cluster
+from reconciler.state.model import Address, State
 
 # what sacctmgr says when there was nothing left to do; the read afterwards tells whether that is true
 _NOTHING = ("nothing new added", "nothing modified", "nothing deleted")
 # said with exit code 0, and nothing done
 _REFUSED = ("don't have access to their default qos",)
+# a refusal that says nothing about what was asked for
+_PASSING = (
+    "deadlock",
+    "lock wait timeout",
+    "timed out",
+    "timeout",
+    "zero bytes",
+    "send/recv",
+    "lost connection",
+    "gone away",
+    "shutting down",
+    "try again",
+    "access/permission denied",
+)
 # no use in trying the next command: whoever answers for all of them is gone
 _OUTAGE = (
     "connection refused",
@@ -31,118 +46,95 @@ _OUTAGE = (
 )
 
 
-class Event(StrEnum):
-    """What happens during an apply, in the words of Terraform's event stream."""
-
-    START = "apply_start"
-    PROGRESS = "apply_progress"
-    COMPLETE = "apply_complete"
-    ERRORED = "apply_errored"
-
-
-Listener = Callable[[Event, Change, float, str], None]
-
-
-@dataclass
-class Outcome:
-    """What an apply did. ``failures``: why, by address; ``done``: seconds by address."""
-
-    done: dict[Address, float] = field(default_factory=dict)
-    failures: dict[Address, str] = field(default_factory=dict)
-    applied: list[Change] = field(default_factory=list)
-
-    def count(self, action: Action) -> int:
-        """Changes of this action that the read afterwards confirmed."""
-        return sum(c.action is action for c in self.applied)
-
-
 class Executor:
     """Applies plans to one SLURM cluster."""
 
-    def __init__(self, runner: CommandRunner, read: Callable[[], State], listener: Listener | None = None) -> None:
+    def __init__(
+        self,
+        runner: CommandRunner,
+        read: Callable[[], State],
+        listener: Listener | None = None,
+        portals: Mapping[str, Portal] | None = None,
+    ) -> None:
         self.runner = runner
         self.read = read
-        self.listener = listener or (lambda event, change, seconds, text: None)
-        self._started: dict[Address, float] = {}
+        self.listener = listener
+        self.portals = portals or {}
         self._outage = ""
 
     def apply(self, plan: Plan, actual: State) -> Outcome:
         """Run the plan, read again, and report per object. ``actual`` is the state it was made from."""
-        outcome = Outcome()
-        by_address = {c.address: c for c in plan.changes}
-        self._cancel_jobs(plan, outcome)
-        for group in self._groups(plan, actual):
+        self.record = Record(plan, self.listener)
+        portal = Fulfilment(self.portals, self.record)
+        portal.before_cluster()
+        self._cluster(plan, actual)
+        portal.after_cluster()
+        return self.record.outcome
+
+    def _cluster(self, plan: Plan, actual: State) -> None:
+        wanted = [c for c in plan.changes if on_cluster(c.address)]
+        changes = self.record.ready(wanted)
+        if not changes:
+            return
+        self._cancel_jobs(replace(plan, changes=tuple(changes)))
+        for group in self._groups(self.record.ready(changes), plan.cluster, actual):
             if isinstance(group, Command):
-                self._run_all([group], by_address, outcome)
+                self._run_all([group])
                 continue
-            ready = [c for c in group if not self._skip(c, by_address, outcome)]
+            ready = self.record.ready(group)
             if any(c.action is Action.DELETE and c.address.kind == "slurm.account" for c in ready):
-                ready = self._unburdened(ready, outcome)
-            self._run_all(write.commands(ready, plan.cluster), by_address, outcome)
-        self._settle(plan, by_address, outcome)
-        return outcome
+                ready = self._unburdened(ready)
+            self._run_all(write.commands(ready, plan.cluster))
+        self._settle(changes, plan.cluster)
 
-    def _groups(self, plan: Plan, actual: State) -> Iterable[Command | list[Change]]:
+    def _groups(self, changes: Sequence[Change], cluster: str, actual: State) -> Iterable[Command | list[Change]]:
         """Steps, where many creations at once become a single ``load``."""
-        loads = [c for c in plan.changes if load.loadable(c)]
+        loads = [c for c in changes if load.loadable(c)]
         if len(loads) < load.LOAD_FROM or self.runner.settings.emulator:
-            return steps(plan.changes, actual)
-        created = [c for c in plan.changes if c.address.kind == "slurm.qos"]
-        rest = [c for c in plan.changes if not load.loadable(c) and c.address.kind != "slurm.qos"]
-        bulk = load.load_command(loads, actual, plan.cluster)
+            return steps(changes, actual)
+        created = [c for c in changes if c.address.kind == "slurm.qos"]
+        rest = [c for c in changes if not load.loadable(c) and c.address.kind != "slurm.qos"]
+        bulk = load.load_command(loads, actual, cluster)
         return [*steps(created, actual), bulk, *steps(rest, actual)]
-
-    def _skip(self, change: Change, by_address: Mapping[Address, Change], outcome: Outcome) -> bool:
-        """Leave out what depends on something that failed, by name."""
-        needs = (
-            KINDS[change.address.kind].depends(change.address.key, change.after or {})
-            if change.action is not Action.DELETE
-            else ()
-        )
-        if change.address in outcome.failures:
-            return True
-        failed = next((n for n in needs if n in outcome.failures and n in by_address), None)
-        if failed is not None:
-            self._fail(change, f"not tried: it depends on {failed}", outcome)
-        return failed is not None
 
     # ------------------------------------------------------------------ commands
 
-    def _run_all(self, commands: Sequence[Command], by_address: Mapping[Address, Change], outcome: Outcome) -> None:
+    def _run_all(self, commands: Sequence[Command]) -> None:
         parallel = [c for c in commands if c.parallel]
         width = 1 if self.runner.settings.emulator else self.runner.settings.parallel
         for command in commands:
             if not command.parallel:
-                self._run(command, by_address, outcome)
+                self._run(command)
         if len(parallel) > 1 and width > 1:
             with ThreadPoolExecutor(max_workers=width) as pool:
-                list(pool.map(lambda c: self._run(c, by_address, outcome), parallel))
+                list(pool.map(self._run, parallel))
         else:
             for command in parallel:
-                self._run(command, by_address, outcome)
+                self._run(command)
 
-    def _run(self, command: Command, by_address: Mapping[Address, Change], outcome: Outcome) -> None:
+    def _run(self, command: Command) -> None:
+        concerned = [self.record.by_address[a] for a in command.addresses]
+        for change in concerned:
+            if self._outage:
+                self.record.fail(change, f"not tried after an outage: {self._outage}")
+            else:
+                self.record.start(change)
         if self._outage:
-            for address in command.addresses:
-                self._fail(by_address[address], f"not tried after an outage: {self._outage}", outcome)
             return
-        began = time.monotonic()
-        for address in command.addresses:
-            if address not in self._started:
-                self._started[address] = began
-                self.listener(Event.START, by_address[address], 0.0, "")
         problem = self._try(command)
         if problem and command.alternative and not self._outage:
             # one by one, so that each failure has a name
             for single in command.alternative:
-                self._run(single, by_address, outcome)
+                self._run(single)
             return
-        for address in command.addresses:
+        for change in concerned:
             if problem:
-                self._fail(by_address[address], problem, outcome)
+                # a removal may be refused for jobs that came meanwhile; a refused creation stays refused
+                alone = len(concerned) == 1 and not self._outage
+                final = alone and change.action is not Action.DELETE and not _passing(problem)
+                self.record.fail(change, problem, final=final)
             else:
-                outcome.done[address] = self._seconds(by_address[address])
-                self.listener(Event.PROGRESS, by_address[address], outcome.done[address], "")
+                self.record.progress(change)
 
     def _try(self, command: Command) -> str:
         """Run a command; what went wrong, or nothing."""
@@ -156,21 +148,13 @@ class Executor:
             self._outage = problem
         return problem
 
-    def _fail(self, change: Change, text: str, outcome: Outcome) -> None:
-        outcome.failures[change.address] = text
-        outcome.done.pop(change.address, None)
-        self.listener(Event.ERRORED, change, self._seconds(change), text)
-
-    def _seconds(self, change: Change) -> float:
-        return time.monotonic() - self._started.get(change.address, time.monotonic())
-
-    def _unburdened(self, changes: Sequence[Change], outcome: Outcome) -> list[Change]:
+    def _unburdened(self, changes: Sequence[Change]) -> list[Change]:
         """Accounts that may go now: SLURM takes along whatever hangs on them, so it is looked at once more."""
         try:
             now = self.read()
         except ReconcileError as error:
             for change in changes:
-                self._fail(change, f"not tried, the cluster could not be read: {error.message}", outcome)
+                self.record.fail(change, f"not tried, the cluster could not be read: {error.message}")
             return []
         burden: dict[str, Address] = {}
         for address, obj in now.items():
@@ -184,10 +168,10 @@ class Executor:
             if left is None:
                 ready.append(change)
             else:
-                self._fail(change, f"not tried: {left} is still there and would go along", outcome)
+                self.record.fail(change, f"not tried: {left} is still there and would go along")
         return ready
 
-    def _cancel_jobs(self, plan: Plan, outcome: Outcome) -> None:
+    def _cancel_jobs(self, plan: Plan) -> None:
         """Cancel the jobs that the plan showed, of users who lose an association, and wait for their end."""
         pairs = {c.address.key: c for c in plan.changes if c.jobs and c.action is Action.DELETE}
         if not pairs or not plan.cancels_jobs:
@@ -202,46 +186,44 @@ class Executor:
                 busy = set(pairs)
             for key, change in pairs.items():
                 if key in busy:
-                    self._fail(change, f"its jobs could not be cancelled: {error.message}", outcome)
+                    self.record.fail(change, f"its jobs could not be cancelled: {error.message}")
 
     # ------------------------------------------------------------------ the proof
 
-    def _settle(self, plan: Plan, by_address: Mapping[Address, Change], outcome: Outcome) -> None:
+    def _settle(self, changes: Sequence[Change], cluster: str) -> None:
         """Success is what the next read shows, whatever the exit codes were.
 
         What is not as it should be although nothing complained is set once more, object by object: a record
         that outlived its account keeps its old texts, a batch may skip what it does not like.
         """
-        actual = self._read(plan.changes, outcome)
+        failures = self.record.outcome.failures
+        actual = self._read(changes)
         if actual is None:
             return
-        again = [r for c in plan.changes if c.address not in outcome.failures for r in residue(c, actual)]
+        again = [r for c in changes if c.address not in failures for r in residue(c, actual)]
         if again and not self._outage:
             for step in steps(again, actual):
-                for command in write.commands(step, plan.cluster):
+                for command in write.commands(step, cluster):
                     for single in command.alternative or (command,):
-                        self._run(single, by_address, outcome)
-            actual = self._read(plan.changes, outcome)
+                        self._run(single)
+            actual = self._read(changes)
             if actual is None:
                 return
-        for change in plan.changes:
+        for change in changes:
             wrong = mismatch(change, actual)
             if not wrong:
-                # an error text about something that is as it should be is no error
-                outcome.failures.pop(change.address, None)
-                outcome.applied.append(change)
-                self.listener(Event.COMPLETE, change, outcome.done.get(change.address, 0.0), "")
-            elif change.address not in outcome.failures:
-                self._fail(change, wrong, outcome)
+                self.record.complete(change)
+            elif change.address not in failures:
+                self.record.fail(change, wrong)
 
-    def _read(self, changes: Sequence[Change], outcome: Outcome) -> State | None:
+    def _read(self, changes: Sequence[Change]) -> State | None:
         try:
             return self.read()
         except ReconcileError as error:
             why = f"not confirmed, the cluster could not be read again: {error.message}"
             for change in changes:
-                if change.address not in outcome.failures:
-                    self._fail(change, why, outcome)
+                if change.address not in self.record.outcome.failures:
+                    self.record.fail(change, why)
             return None
 
 
@@ -256,6 +238,11 @@ def residue(change: Change, actual: State) -> list[Change]:
     return [replace(change, action=Action.UPDATE, before=values, after={**values, **rest})]
 
 
+def _passing(problem: str) -> bool:
+    """Whether a refusal may be gone the next time."""
+    return any(sign in problem.lower() for sign in _PASSING)
+
+
 def _problem(result: Result) -> str:
     said = result.said
     if result.code == 0 and not any(sign in said for sign in _REFUSED):
@@ -264,20 +251,3 @@ def _problem(result: Result) -> str:
         return ""
     command = result.command if len(result.command) <= 300 else result.command[:300] + "…"
     return f"{command}: exit code {result.code}: {said}"
-
-
-def mismatch(change: Change, actual: State) -> str:
-    """How the cluster still differs from what a change should have made, or nothing."""
-    present = actual.get(change.address)
-    if change.action is Action.DELETE:
-        return "still there after its removal" if present is not None else ""
-    if present is None:
-        return "not there after its creation" if change.action is Action.CREATE else "vanished meanwhile"
-    values = values_of(present)
-    after = change.after or {}
-    wrong = [
-        f"{name} is {json_value(values.get(name))!r} instead of {json_value(after[name])!r}"
-        for name in change.changed()
-        if not equal(name, values.get(name), after[name])
-    ]
-    return f"still differs after the change: {'; '.join(wrong)}" if wrong else ""

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
-from reconciler.chains import Chain, Protected, Source, collisions, resolve
+from reconciler.chains import Chain, Protected, Source, Standing, collisions, resolve
 from reconciler.config import Config, FairshareFrom, Offering
 from reconciler.state import kinds
-from reconciler.state.facts import LEAVING_STATES, OfferingUser, Resource
+from reconciler.state.facts import LEAVING_STATES, Claim, OfferingUser, Resource
 from reconciler.state.model import (
     UNMANAGED,
     Address,
@@ -40,24 +40,30 @@ class Built:
     desired: Desired
     scope: Scope
     resources: dict[str, tuple[Offering, Resource]] = field(default_factory=dict)  # by allocation account
+    chains: list[Chain] = field(default_factory=list)  # those that are built
+    rejected: list[Chain] = field(default_factory=list)  # those that are refused
+    leaving: list[Chain] = field(default_factory=list)  # those that an order ends
+    failed: dict[str, str] = field(default_factory=dict)  # by resource uuid: why it can have no account
+    adopted: dict[str, Chain] = field(default_factory=dict)  # by account that is there and nobody's yet
     refused: set[str] = field(default_factory=set)  # allocation accounts of refused resources
     refused_members: dict[str, list[tuple[str, str]]] = field(default_factory=dict)  # by account: name and why
 
 
 def resource_address(resource: Resource) -> Address:
     """The address of a portal resource."""
-    return Address("waldur.resource", (resource.uuid,))
+    return kinds.resource(resource.uuid)
 
 
-def build(sources: Sequence[Source], config: Config, today: date) -> Built:
-    """The desired state of one cluster from all offerings on it."""
-    return _Builder(sources, config, today).built
+def build(sources: Sequence[Source], config: Config, today: date, standing: Standing | None = None) -> Built:
+    """The desired state of one cluster from all offerings on it; ``standing`` says which accounts are there."""
+    return _Builder(sources, config, today, standing or Standing()).built
 
 
 class _Builder:
-    def __init__(self, sources: Sequence[Source], config: Config, today: date) -> None:
+    def __init__(self, sources: Sequence[Source], config: Config, today: date, standing: Standing) -> None:
         self.config = config
         self.today = today
+        self.standing = standing
         self.desired = Desired()
         self.scope = Scope()
         self.built = Built(self.desired, self.scope)
@@ -68,7 +74,7 @@ class _Builder:
             self._scope(source)
         self._claimed = _usernames(sources)
         self._roots = frozenset(fold(s.offering.backend_settings.hierarchy_root) for s in sources)
-        chains = self._sound(resolve(sources))
+        chains = self.built.chains = self._sound(resolve(sources, standing))
         self._qos_objects()
         for chain in chains:
             self._accounts(chain)
@@ -86,7 +92,8 @@ class _Builder:
         customer, project, allocation = (fold(p) for p in settings.prefixes)
         prefixes = (project, allocation) if settings.parent_account else (customer, project, allocation)
         if offering.order_backend == "slurm":  # else somebody else makes and removes its accounts
-            self.scope.levels.append(Level(offering.name, fold(settings.hierarchy_root), prefixes))
+            root = fold(settings.hierarchy_root)
+            self.scope.levels.append(Level(offering.name, root, prefixes, _nothing(offering)))
         for person in facts.offering_users:
             if person.username and (person.restricted or person.state in LEAVING_STATES):
                 why = "is restricted" if person.restricted else f"is in state {person.state}"
@@ -105,6 +112,8 @@ class _Builder:
         text = f'resource "{resource.name}": {why}'
         self.desired.refused.append(Note(resource_address(resource), text, chain.source.offering.name))
         self.built.refused.add(chain.allocation)
+        self.built.failed[resource.uuid] = why
+        self.built.rejected.append(chain)
         self._hold_chain(chain, f'resource "{resource.name}" is refused: {why}')
 
     def _hold_chain(self, chain: Chain, why: str) -> None:
@@ -123,15 +132,39 @@ class _Builder:
                 why = f'resource "{resource.name}" is {resource.state} and has no account yet'
                 self.desired.waiting.append(Note(resource_address(resource), why, chain.source.offering.name))
                 self._hold_chain(chain, why)
-            elif problem := chain.problem(self._protected, self._roots):
+            elif chain.leaves and not chain.resource.backend_id and not self._own_account(chain):
+                self.built.leaving.append(chain)  # it never had an account: nothing is to be done for its end
+            elif problem := chain.problem(self._protected, self._roots, self.standing):
                 self._refuse(chain, problem)
             else:
                 named.append(chain)
         clashes = collisions(named)
+        sound = []
         for chain in named:
             if chain.resource.uuid in clashes:
                 self._refuse(chain, clashes[chain.resource.uuid])
-        return [c for c in named if c.resource.uuid not in clashes]
+            elif chain.leaves:
+                self._leave(chain)
+            else:
+                sound.append(chain)
+                if chain.adopts(self.standing):
+                    self.built.adopted[chain.allocation] = chain
+        return sound
+
+    def _own_account(self, chain: Chain) -> bool:
+        """Whether the account of a computed name, at its place, can only be this resource's."""
+        name = chain.allocation
+        return bool(name and chain.adopts(self.standing) and not self.standing.foreign(name, chain.project))
+
+    def _leave(self, chain: Chain) -> None:
+        """An order ends it: its account goes, or (soft_delete) stays with nothing left."""
+        resource, offering = chain.resource, chain.source.offering
+        self.built.leaving.append(chain)
+        text = f'order {resource.order.uuid if resource.order else ""} terminates resource "{resource.name}"'
+        parents = tuple(n for n in (chain.project, chain.customer) if n)
+        self.scope.leaving[chain.allocation] = Claim(
+            "terminated", f"{text} {resource.uuid}", parents, offering.name, chain.needs
+        )
 
     # ------------------------------------------------------------------ accounts
 
@@ -141,10 +174,20 @@ class _Builder:
                 {"flags": frozenset(policy.flags)}, f"reconcile.qos.{name} in the configuration"
             )
 
-    def _add(self, address: Address, values: Mapping[str, Wanted], reason: str, offering: str) -> None:
+    def _add(
+        self,
+        address: Address,
+        values: Mapping[str, Wanted],
+        reason: str,
+        offering: str,
+        needs: frozenset[Address] = frozenset(),
+    ) -> None:
         present = self.desired.objects.get(address)
         offerings = frozenset({offering}) | (present.offerings if present else frozenset())
-        self.desired.objects[address] = Obj(values, present.reason if present else reason, offerings)
+        # what several ask for waits for none of them
+        needs = needs if present is None or present.needs == needs else frozenset()
+        reason = present.reason if present else reason
+        self.desired.objects[address] = Obj(values, reason, offerings, needs=needs)
 
     def _accounts(self, chain: Chain) -> None:
         resource, offering = chain.resource, chain.source.offering
@@ -153,7 +196,7 @@ class _Builder:
             self.scope.existing_only[chain.allocation] = "orders of its offering are processed elsewhere"
             self.built.resources[chain.allocation] = (offering, resource)
             values = self._qos(offering, resource)
-            self._add(kinds.account(chain.allocation), values, _reason(offering, resource), offering.name)
+            self._add(kinds.account(chain.allocation), values, _reason(chain), offering.name)
             return
         root = fold(offering.backend_settings.hierarchy_root)
         self.built.resources[chain.allocation] = (offering, resource)
@@ -163,6 +206,7 @@ class _Builder:
                 _texts(root, resource.customer_name, chain.customer),
                 f'customer "{resource.customer_name}" has resources here',
                 offering.name,
+                chain.needs,
             )
         if chain.project and (chain.customer or offering.backend_settings.parent_account):
             parent = chain.customer or root
@@ -171,6 +215,7 @@ class _Builder:
                 _texts(parent, resource.project_name, chain.project),
                 f'project "{resource.project_name}" has resources here',
                 offering.name,
+                chain.needs,
             )
         placed = chain.project and kinds.account(chain.project) in self.desired.objects
         texts = _texts(chain.project, resource.name, chain.allocation, organization=chain.project)
@@ -183,9 +228,14 @@ class _Builder:
             "fairshare": self._fairshare(resource),
             **self._qos(offering, resource),
         }
-        self._add(kinds.account(chain.allocation), values, _reason(offering, resource), offering.name)
+        reason = _reason(chain)
+        if chain.adopts(self.standing):
+            reason += "; adopt: the account is there already and nothing else owns it"
+        self._add(kinds.account(chain.allocation), values, reason, offering.name, chain.needs)
 
     def _limits(self, offering: Offering, resource: Resource) -> Wanted:
+        if self.config.reconcile.limits_owner == "cluster" and resource.order is None and resource.backend_id:
+            return UNMANAGED
         if resource.limits_unsure:
             text = f'resource "{resource.name}" is being updated by an order that was not seen: limits left as they are'
             self.desired.warnings.append(Note(resource_address(resource), text, offering.name))
@@ -213,7 +263,7 @@ class _Builder:
             except UnitError as error:
                 problems.append(f"limit of {name!r}: {error}")
         result: Tres | TresExcept = TresExcept(wanted, frozenset(unmanaged)) if unmanaged else wanted
-        return Refused(result, "; ".join(problems)) if problems else result
+        return Refused(result, "; ".join(problems), final=True) if problems else result
 
     def _fairshare(self, resource: Resource) -> Wanted:
         rule = self.config.reconcile.fairshare
@@ -377,12 +427,25 @@ def _texts(parent: str, name: str, account: str, organization: str = "") -> dict
     }
 
 
-def _reason(offering: Offering, resource: Resource) -> str:
+def _nothing(offering: Offering) -> Tres | None:
+    """The limits of an ended account that stays (soft_delete)."""
+    if not offering.backend_settings.soft_delete:
+        return None
+    return {
+        fold(tres): 0
+        for name, component in offering.backend_components.items()
+        for tres in component.target_components or (name,)
+    }
+
+
+def _reason(chain: Chain) -> str:
+    offering, resource = chain.source.offering, chain.resource
     parts = [f'resource "{resource.name}" {resource.uuid} of offering "{offering.name}"']
     if resource.limits:
         parts.append("limits " + " ".join(f"{k}={v}" for k, v in sorted(resource.limits.items())))
-    if resource.limits_from:
-        parts.append(f"those are the limits of executing order {resource.limits_from}")
+    if resource.order is not None:
+        order = resource.order
+        parts.append(f"as {order.type} order {order.uuid} in state {order.state} wants it")
     if resource.paused:
         parts.append("paused")
     elif resource.downscaled:

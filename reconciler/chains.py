@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from fnmatch import fnmatchcase
 
 from reconciler.config import Offering
-from reconciler.state.facts import CREATING, ERRED, Facts, Resource
+from reconciler.state import kinds
+from reconciler.state.facts import CREATING, ERRED, TERMINATE, Facts, Resource
+from reconciler.state.model import Address, State
 from reconciler.state.naming import fold, name_problem
 
+# how waldur-slurm-agent made names: what it dropped, and where it cut
+_LEGACY_DROPPED = re.compile(r"[^A-Za-z0-9_-]")
+_LEGACY_LENGTH = 34
 # acct_table's key is name(42): a second account with the same beginning can never be made
 _KEY = 42
 
@@ -22,6 +28,29 @@ class Source:
 
     offering: Offering
     facts: Facts
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What already stands on the cluster: parents by account, and accounts that somebody else owns, with reasons."""
+
+    parents: Mapping[str, str] = field(default_factory=dict)
+    owned: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, actual: State, owned: Mapping[str, str]) -> Standing:
+        """The accounts of a cluster as read."""
+        parents = {a.key[0]: str(o.values.get("parent") or "") for a, o in actual.items() if a.kind == "slurm.account"}
+        return cls(parents, owned)
+
+    def foreign(self, name: str, parent: str) -> str:
+        """Why an account that is there cannot be adopted by a resource of the project ``parent``, or nothing."""
+        if name in self.owned:
+            return f"account {name!r} exists and is not free: {self.owned[name]}"
+        here = self.parents.get(name)
+        if here is None or not parent or here == parent:
+            return ""
+        return f"account {name!r} exists below {here!r} and not below {parent!r}: nothing shows that it is this one's"
 
 
 class Protected:
@@ -59,10 +88,27 @@ class Chain:
 
     @property
     def waits(self) -> bool:
-        """Its order is pending or its creation failed: nothing is provisioned yet."""
+        """Its order is not approved yet or its creation failed: nothing is provisioned."""
+        if self.resource.order is not None:
+            return False
         return not self.resource.backend_id and self.resource.state in (CREATING, ERRED)
 
-    def problem(self, protected: Protected, roots: frozenset[str]) -> str:
+    @property
+    def leaves(self) -> bool:
+        """An order ends it."""
+        return self.resource.order is not None and self.resource.order.type == TERMINATE
+
+    @property
+    def needs(self) -> frozenset[Address]:
+        """Its order, where the provider has yet to approve it."""
+        order = self.resource.order
+        return frozenset({kinds.order(order.uuid)}) if order is not None else frozenset()
+
+    def adopts(self, standing: Standing) -> bool:
+        """Whether its account is there already although the portal does not know its name."""
+        return bool(self.source.facts.writable and not self.resource.backend_id and self.allocation in standing.parents)
+
+    def problem(self, protected: Protected, roots: frozenset[str], standing: Standing) -> str:
         """Why the resource cannot have accounts of these names, or nothing."""
         settings = self.source.offering.backend_settings
         if not self.allocation:
@@ -78,43 +124,54 @@ class Chain:
                 return f"{level} account {name!r} is protected (reconcile.guards.protected)"
             if name in roots:
                 return f"{level} account {name!r} is an account that customers or projects hang below"
-        return ""
+        return standing.foreign(self.allocation, self.project) if self.adopts(standing) else ""
 
 
-def resolve(sources: Sequence[Source]) -> list[Chain]:
+def resolve(sources: Sequence[Source], standing: Standing = Standing()) -> list[Chain]:
     """All resources with their account names, the oldest first: a backend_id wins over a computed name."""
     # names are taken across offerings: they share the cluster
     taken = {fold(r.backend_id) for s in sources for r in s.facts.resources if r.backend_id}
     result = []
     for source in sources:
         for resource in sorted(source.facts.resources, key=lambda r: (r.created or date.min, r.uuid)):
-            chain = _chain(source, resource, taken)
+            chain = _chain(source, resource, taken, standing)
             taken.add(chain.allocation)
             result.append(chain)
     return result
 
 
-def _chain(source: Source, resource: Resource, taken: set[str]) -> Chain:
+def _chain(source: Source, resource: Resource, taken: set[str], standing: Standing) -> Chain:
     settings = source.offering.backend_settings
-    customer, project, allocation = settings.prefixes
-    name = resource.backend_id
+    customer, project, allocation = (fold(p) for p in settings.prefixes)
+    above = fold(project + resource.project_slug) if resource.project_slug else ""
+    top = fold(customer + resource.customer_slug) if resource.customer_slug else ""
+    name = fold(resource.backend_id)
+    if settings.legacy_account_names:
+        # what waldur-slurm-agent made and named after uuids stays what it is
+        above = _there(standing, (project + resource.project_uuid,)) or above
+        top = _there(standing, (customer + resource.customer_uuid,)) or top
+        name = name or _there(standing, _legacy_names(allocation, resource))
     if not name and source.facts.name_policy == "project_slug" and resource.project_slug:
-        name = _counted(allocation + resource.project_slug, taken)
+        name = _counted(allocation + resource.project_slug, above, taken, standing if source.facts.writable else None)
     elif not name and resource.slug:
         name = allocation + resource.slug
-    return Chain(
-        source,
-        resource,
-        fold(name),
-        fold(project + resource.project_slug) if resource.project_slug else "",
-        fold(customer + resource.customer_slug) if resource.customer_slug and not settings.parent_account else "",
-    )
+    return Chain(source, resource, fold(name), above, top if not settings.parent_account else "")
 
 
-def _counted(base: str, taken: set[str]) -> str:
+def _there(standing: Standing, names: Iterable[str]) -> str:
+    return next((fold(n) for n in names if fold(n) in standing.parents), "")
+
+
+def _legacy_names(prefix: str, resource: Resource) -> list[str]:
+    """Names of waldur-slurm-agent: prefix, five digits of the allocation's uuid, the resource's name, cut."""
+    uuids = [u for u in (resource.scope_uuid, resource.uuid) if u]
+    return [_LEGACY_DROPPED.sub("", f"{prefix}{u[:5]}_{resource.name}")[:_LEGACY_LENGTH] for u in uuids]
+
+
+def _counted(base: str, parent: str, taken: set[str], standing: Standing | None) -> str:
     """The first of ``base``, ``base-0``, ``base-1`` … that is free, as the agents count."""
     name, number = base, 0
-    while fold(name) in taken:
+    while fold(name) in taken or (standing is not None and standing.foreign(fold(name), parent)):
         name, number = f"{base}-{number}", number + 1
     return name
 
@@ -122,12 +179,23 @@ def _counted(base: str, taken: set[str]) -> str:
 def collisions(chains: Sequence[Chain]) -> dict[str, str]:
     """Resources (by uuid) with a name that another resource or another level claims too, and why."""
     claims: dict[str, dict[tuple[str, str], Chain]] = defaultdict(dict)
+    settled: dict[str, set[tuple[str, str]]] = defaultdict(set)  # claims of resources that have their account
     for chain in chains:
         for level, name, uuid in chain.names:
             claims[name[:_KEY]].setdefault((level, uuid), chain)
+            if chain.resource.backend_id:
+                settled[name[:_KEY]].add((level, uuid))
     result: dict[str, str] = {}
     for chain in chains:
-        shared = next((name for _, name, _ in chain.names if len(claims[name[:_KEY]]) > 1), None)
+        shared = next(
+            (
+                name
+                for level, name, uuid in chain.names
+                # whoever comes later to a name that one resource has got is refused alone
+                if len(claims[name[:_KEY]]) > 1 and settled[name[:_KEY]] != {(level, uuid)}
+            ),
+            None,
+        )
         if shared is not None:
             who = sorted(
                 f'the {level} of resource "{c.resource.name}" ({c.resource.uuid})'

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from reconciler import build, guard
-from reconciler.apply import Executor, Listener, Outcome
-from reconciler.chains import Source
+from reconciler.apply import Executor
+from reconciler.chains import Source, Standing
 from reconciler.config import Config, Offering, Runner
 from reconciler.errors import CommandError, ConfigError, ReadError, ReconcileError
+from reconciler.orders import with_orders
+from reconciler.outcome import Listener, Outcome
 from reconciler.plan import Plan, now_text, ordered, require_fresh, restricted
 from reconciler.providers.file import FilePortal
 from reconciler.providers.portal import Portal
@@ -22,12 +24,15 @@ from reconciler.providers.slurm import jobs
 from reconciler.providers.slurm.read import Reading, SlurmReader
 from reconciler.providers.waldur.client import ReconcileClient
 from reconciler.providers.waldur.read import WaldurPortal
+from reconciler.reported import report
 from reconciler.state import ownership
 from reconciler.state.catalog import catalog_of, check
 from reconciler.state.diff import Action, Change, diff
 from reconciler.state.facts import Claim
-from reconciler.state.model import Desired, Note
+from reconciler.state.kinds import on_cluster
+from reconciler.state.model import Desired, State
 from reconciler.state.naming import fold
+from reconciler.state.portal import portal_state
 from reconciler.store import cluster_lock
 
 Progress = Callable[[str], None]
@@ -109,24 +114,28 @@ class Cluster:
         sources = []
         for one in self.offerings:
             progress(f"cluster {self.label}: reading offering {one.name}")
-            sources.append(Source(one, self.portals[one.name].facts(now)))
+            facts = with_orders(self.portals[one.name].facts(now), processed=one.order_backend == "slurm")
+            sources.append(Source(one, facts))
         progress(f"cluster {self.label}: building the desired state")
-        today = now.astimezone(ZoneInfo(self.config.timezone)).date()
-        built = build.build(sources, self.config, today)
+        built = self._built(sources, reading, now)
         progress(f"cluster {self.label}: comparing")
-        claims = self._claims(built, reading)
+        claims = self._claims(ownership.unclaimed(built.desired, built.scope, reading.state))
         desired = self._own(built, reading, claims, allowed)
         check(desired, catalog_of(reading.state, reading.tres))
-        changes, waiting = self._guarded(diff(desired, reading.state), reading, allowed)
+        screened = self._guarded(diff(desired, reading.state), built, reading, allowed)
+        told = portal_state(s.facts for s in sources)
+        wanted = report(built, desired, reading.state, screened.changes, self.config, now, screened.busy)
+        changes = [*screened.changes, *diff(wanted, told)]
+        actual = {**reading.state, **told}
         live = [c for c in changes if not c.blocked]
         plan = Plan(
             cluster=reading.cluster,
             offerings=tuple(o.name for o in self.offerings),
-            changes=ordered(live, reading.state),
+            changes=ordered(live, actual),
             blocked=tuple(sorted((c for c in changes if c.blocked), key=lambda c: c.address)),
             orphans=tuple(sorted(desired.orphans, key=lambda n: n.address)),
             refused=tuple(desired.refused),
-            waiting=(*desired.waiting, *waiting),
+            waiting=(*desired.waiting, *screened.waiting, *wanted.waiting),
             warnings=tuple(desired.warnings),
             config_digest=self.config.digest,
             created=now_text(self.clock),
@@ -135,7 +144,7 @@ class Cluster:
             allowed=allowed,
         )
         for target in targets:
-            if not any(a.matches(target) for side in (desired.objects, reading.state) for a in side):
+            if not any(a.matches(target) for side in (desired.objects, actual) for a in side):
                 raise ReconcileError(
                     f"--target {target}: no object of that address", "Addresses look like slurm.account[hpc_climate]."
                 )
@@ -152,11 +161,10 @@ class Cluster:
                 for s in sources
                 if not s.facts.resources and not s.facts.bad
             },
+            ordered=_consented(built),
             allowed=allowed,
         )
-        return Planned(
-            replace(plan, refusals=tuple(refusals)), reading, built, desired, ordered(changes, reading.state)
-        )
+        return Planned(replace(plan, refusals=tuple(refusals)), reading, built, desired, ordered(changes, actual))
 
     def apply(self, plan: Plan, *, reading: Reading | None = None, listener: Listener | None = None) -> Outcome:
         """Apply a plan under the lock. Without a ``reading`` of this moment its preconditions are checked.
@@ -170,17 +178,40 @@ class Cluster:
                 reading = None
             if reading is None:
                 reading = self.reader.read()
-                require_fresh(plan, reading.state)
+                require_fresh(plan, {**reading.state, **self.told(plan)})
             if plan.cluster != reading.cluster:
                 raise ReconcileError(f"the plan is for cluster {plan.cluster!r}, this one is {reading.cluster!r}")
-            executor = Executor(self.runner, lambda: self.reader.read().state, listener)
+            executor = Executor(self.runner, lambda: self.reader.read().state, listener, self.portals)
             return executor.apply(plan, reading.state)
+
+    def told(self, plan: Plan) -> State:
+        """What the portals hold at this moment about the objects of theirs that a plan changes."""
+        state: State = {}
+        for name, portal in self.portals.items():
+            concerned = [c.address for c in plan.changes if not on_cluster(c.address) and name in c.offerings]
+            state |= portal.read(concerned) if concerned else {}
+        return state
 
     # ------------------------------------------------------------------ parts of planning
 
-    def _claims(self, built: build.Built, reading: Reading) -> dict[str, Claim]:
+    def _built(self, sources: Sequence[Source], reading: Reading, now: datetime) -> build.Built:
+        """The desired state. Accounts that would be adopted are asked about, since they may be somebody else's."""
+        today = now.astimezone(ZoneInfo(self.config.timezone)).date()
+        owned: dict[str, str] = {}
+        asked: set[str] = set()
+        while True:
+            built = build.build(sources, self.config, today, Standing.of(reading.state, owned))
+            found = built.adopted.keys() - asked
+            if not found:
+                return built
+            asked |= found
+            for name, claim in self._claims(found).items():
+                if claim.verdict != "unknown":
+                    owned[name] = claim.text
+
+    def _claims(self, accounts: Iterable[str]) -> dict[str, Claim]:
         """Ask every portal about accounts that look ours and that nobody named."""
-        names = sorted(ownership.unclaimed(built.desired, built.scope, reading.state))
+        names = sorted(accounts)
         here = {o.waldur_offering_uuid: o for o in self.offerings}
         rank = {"elsewhere": 0, "terminated": 1, "unknown": 2}
         asked: set[tuple[str, str]] = set()
@@ -203,9 +234,10 @@ class Cluster:
             missing = frozenset(wanted) - jobs.known_users(self.runner, wanted) if wanted else frozenset()
             ownership.hold_back(built.desired, reading.state, missing)
         children = settings.guards.delete_with_children or "delete_with_children" in allowed
-        policy = ownership.Policy(prune=settings.prune, children=children)
+        customers = settings.empty_customers == "remove"
+        policy = ownership.Policy(prune=settings.prune, children=children, customers=customers)
         levels = ownership.unclaimed(built.desired, built.scope, reading.state)
-        going = ownership.leaving(claims, levels, policy)
+        going = ownership.leaving(claims, levels, built.scope, policy)
         containers = ownership.empty_containers(built.desired, built.scope, reading.state, going)
         made: frozenset[str] = frozenset()
         for offering in self.offerings if containers else ():
@@ -213,8 +245,8 @@ class Cluster:
         return ownership.own(built.desired, built.scope, reading.state, claims, made, policy)
 
     def _guarded(
-        self, changes: Sequence[Change], reading: Reading, allowed: frozenset[str]
-    ) -> tuple[list[Change], list[Note]]:
+        self, changes: Sequence[Change], built: build.Built, reading: Reading, allowed: frozenset[str]
+    ) -> guard.Screened:
         settings = self.config.reconcile
         screened = guard.screen(
             changes,
@@ -222,9 +254,10 @@ class Cluster:
             self._activity(changes, reading.cluster),
             settings.guards,
             drain=settings.on_member_removal == "drain",
+            ending=guard.Ending(frozenset(built.scope.leaving), settings.on_terminate),
             allowed=allowed,
         )
-        return guard.propagate(screened.changes, reading.state), screened.waiting
+        return replace(screened, changes=guard.propagate(screened.changes, reading.state))
 
     def _activity(self, changes: Sequence[Change], cluster: str) -> guard.Activity:
         """Jobs and usage, asked only when something would be deleted."""
@@ -239,6 +272,11 @@ class Cluster:
         except (CommandError, ReadError) as error:
             return guard.Activity(unknown=error.message)
         return guard.Activity(active, used)
+
+
+def _consented(built: build.Built) -> frozenset[str]:
+    """Accounts that customers' orders end, with the projects and customers that they leave empty."""
+    return frozenset(n for name, claim in built.scope.leaving.items() for n in (name, *claim.parents))
 
 
 def clusters(config: Config, offering: str = "") -> list[Cluster]:

@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from typing import Literal
 
 from reconciler.config import Guards
 from reconciler.plan import Refusal
@@ -33,10 +34,19 @@ class Activity:
 
 @dataclass(frozen=True)
 class Screened:
-    """Changes after the guards of single objects."""
+    """Changes after the guards of single objects; ``busy``: accounts that an order ends, kept by their jobs."""
 
     changes: list[Change]
     waiting: list[Note]
+    busy: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """Accounts that customers' orders end, and what that means for their jobs."""
+
+    accounts: frozenset[str] = frozenset()
+    jobs: Literal["cancel_jobs", "wait", "refuse"] = "cancel_jobs"
 
 
 def _lift(key: str) -> str:
@@ -50,9 +60,12 @@ def screen(
     guards: Guards,
     *,
     drain: bool = False,
+    ending: Ending = Ending(),
     allowed: frozenset[str] = frozenset(),
 ) -> Screened:
     """Block single changes that need consent; with ``drain`` turn removals of busy users into a stop."""
+    busy = _busy(ending, activity)
+    changes = [c for c in changes if not _postponed(c, busy, ending, actual)]
     leaving = {c.address.key[0] for c in changes if c.action is Action.DELETE and _is_account(c)}
     staying = _children_that_stay(changes, actual)
     result: list[Change] = []
@@ -61,7 +74,7 @@ def screen(
     partly: set[str] = set()  # accounts that stay for now, but whose members lose access
     for change in changes:
         if change.action is Action.DELETE and _is_account(change):
-            why, whole = _account_block(change, staying, activity, guards, allowed)
+            why, whole = _account_block(change, staying, activity, guards, allowed, ending)
             if why and whole:
                 accounts[change.address.key[0]] = why
             elif why:
@@ -70,20 +83,48 @@ def screen(
         blocked = change.blocked or _protected(change.address, guards)
         if not blocked and change.action is Action.DELETE:
             if _is_account(change):
-                blocked = _account_block(change, staying, activity, guards, allowed)[0]
+                blocked = _account_block(change, staying, activity, guards, allowed, ending)[0]
             elif change.address.kind == "slurm.association":
                 account = change.address.key[0]
                 if account in leaving and account in accounts:
                     blocked = f"account {account} stays: {accounts[account]}"
                 else:
                     # without consent no job of an ending account is cancelled: its members are drained
-                    turned = _member_removal(change, activity, drain or account in partly)
+                    consent = account in ending.accounts and ending.jobs == "cancel_jobs"
+                    stop = account in partly or account in busy or (drain and not consent)
+                    turned = _member_removal(change, activity, stop)
                     if isinstance(turned, Note):
                         waiting.append(turned)
                         continue
                     change, blocked = turned, turned.blocked  # noqa: PLW2901
         result.append(replace(change, blocked=blocked) if blocked else change)
-    return Screened(result, waiting)
+    return Screened(result, waiting, busy)
+
+
+def _busy(ending: Ending, activity: Activity) -> dict[str, int]:
+    """Accounts that an order ends and that have to wait for their jobs, with the number of jobs."""
+    found: dict[str, int] = defaultdict(int)
+    for (account, _), jobs in activity.jobs.items() if ending.jobs != "cancel_jobs" else ():
+        if account in ending.accounts:
+            found[account] += jobs
+    return dict(found)
+
+
+def _postponed(change: Change, busy: Mapping[str, int], ending: Ending, actual: State) -> bool:
+    """Whether a deletion has to wait for an account whose jobs an order waits for."""
+    if change.action is not Action.DELETE or not busy:
+        return False
+    if change.address.kind == "slurm.association":
+        # refused: the order fails, so nobody leaves; wait: who has no jobs leaves
+        return ending.jobs == "refuse" and change.address.key[0] in busy
+    above: set[str] = set()
+    for name in busy:
+        here = name
+        while here and here not in above:
+            above.add(here)
+            obj = actual.get(kinds.account(here))
+            here = str(obj.values.get("parent") or "") if obj is not None else ""
+    return _is_account(change) and change.address.key[0] in above
 
 
 def _is_account(change: Change) -> bool:
@@ -121,6 +162,7 @@ def _account_block(
     activity: Activity,
     guards: Guards,
     allowed: frozenset[str],
+    ending: Ending,
 ) -> tuple[str, bool]:
     """Why an account may not go, and whether its members then stay as well."""
     name = change.address.key[0]
@@ -132,6 +174,8 @@ def _account_block(
         return f"accounts below it would go along: {shown} {_lift('delete_with_children')}", True
     if activity.unknown:
         return f"its jobs and usage cannot be found out: {activity.unknown}", True
+    if name in ending.accounts:
+        return "", False  # the customer's order is the consent, and reconcile.on_terminate says what jobs mean
     jobs = sum(n for (account, _), n in activity.jobs.items() if account == name)
     if jobs and not (guards.delete_with_jobs or "delete_with_jobs" in allowed):
         return f"{jobs} jobs are running or waiting {_lift('delete_with_jobs')}; no new ones meanwhile", False
@@ -248,10 +292,12 @@ def refusals(
     resources: int,
     managed: int,
     silent: Mapping[str, int] | None = None,
+    ordered: frozenset[str] = frozenset(),
     allowed: frozenset[str] = frozenset(),
 ) -> list[Refusal]:
     """Guards that refuse the plan as a whole. ``managed``: allocation accounts on the cluster;
-    ``silent``: offerings without any resource, with the number of unknown accounts that look like theirs.
+    ``silent``: offerings without any resource, with the number of unknown accounts that look like theirs;
+    ``ordered``: accounts whose end customers ordered, which count as consent.
     """
     found: list[Refusal] = []
     if resources == 0 and managed and not guards.allow_empty_portal:
@@ -281,14 +327,16 @@ def refusals(
         c.address.kind
         for c in changes
         # what hangs on a deleted account is counted with it
-        if c.action is Action.DELETE and not (c.address.kind == "slurm.association" and c.address.key[0] in leaving)
+        if c.action is Action.DELETE
+        and not (c.address.kind == "slurm.association" and c.address.key[0] in leaving)
+        and not (_is_account(c) and c.address.key[0] in ordered)
     )
     for kind, count in sorted(deletions.items()):
         limit = max(guards.max_deletions, int(guards.max_deletions_share * totals[kind]))
         if count > limit:
             text = f"{count} deletions of {kind}, of {totals[kind]}; more than {limit} at once need consent"
             found.append(Refusal("max_deletions", text))
-    updates = Counter(c.address.kind for c in changes if c.action is Action.UPDATE)
+    updates = Counter(c.address.kind for c in changes if c.action is Action.UPDATE and _weighty(c))
     for kind, count in sorted(updates.items()):
         if totals[kind] > guards.updates_above and count > guards.max_updates_share * totals[kind]:
             text = (
@@ -297,6 +345,13 @@ def refusals(
             )
             found.append(Refusal("max_updates_share", text))
     return [r for r in found if r.key not in allowed]
+
+
+def _weighty(change: Change) -> bool:
+    """Whether an update counts: on the cluster all do, of what the portal is told only states of resources."""
+    if kinds.on_cluster(change.address):
+        return True
+    return change.address.kind == "waldur.resource" and "state" in change.changed()
 
 
 #: what ``--allow`` takes

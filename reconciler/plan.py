@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 from reconciler.errors import StalePlanError
 from reconciler.state import kinds
-from reconciler.state.diff import Action, Change, values_of
-from reconciler.state.kinds import KINDS
+from reconciler.state.diff import MOMENTS, Action, Change, values_of
+from reconciler.state.kinds import KINDS, Kind, Stage, on_cluster
 from reconciler.state.model import Address, Note, State
 
 
@@ -85,16 +85,23 @@ def steps(changes: Iterable[Change], actual: State | None = None) -> list[list[C
 
 def _position(change: Change, depth: Mapping[str, int]) -> tuple[int, int, int]:
     kind = KINDS[change.address.kind]
+    if kind.stage is not Stage.CLUSTER:
+        return (kind.stage * 10, kind.rank, 0)
+    return _position_on_cluster(change, kind, depth)
+
+
+def _position_on_cluster(change: Change, kind: Kind, depth: Mapping[str, int]) -> tuple[int, int, int]:
+    first = Stage.CLUSTER * 10
     level = depth.get(change.address.key[0], 0) if change.address.kind == "slurm.account" else 0
     if change.action is Action.DELETE:
-        return (2, -kind.rank, int(change.last) - level)
+        return (first + 2, -kind.rank, int(change.last) - level)
     if change.action is Action.UPDATE and change.address.kind == "slurm.account" and "parent" in change.changed():
         # below its new parent, before anything that might need the old one gone
-        return (0, kind.rank, 1000 + level)
+        return (first, kind.rank, 1000 + level)
     if change.action is Action.UPDATE and kind.rank < KINDS["slurm.user"].rank:
         # users' own settings first: SLURM refuses a QoS for an account while a user's default is another
-        return (1, -kind.rank, 0)
-    return (0, kind.rank, level)
+        return (first + 1, -kind.rank, 0)
+    return (first, kind.rank, level)
 
 
 def _depths(changes: Sequence[Change], actual: State) -> dict[str, int]:
@@ -152,6 +159,7 @@ def select(changes: Sequence[Change], targets: Sequence[str], offering: str = ""
         if id(change) in wanted:
             continue
         wanted.add(id(change))
+        queue += [c for a in change.needs for c in by_address.get(a, ())]
         if change.action is not Action.DELETE:
             needed = KINDS[change.address.kind].depends(change.address.key, change.after or {})
             queue += [c for a in needed for c in by_address.get(a, ()) if c.action is not Action.DELETE]
@@ -192,7 +200,10 @@ def _as_expected(change: Change, actual: State) -> bool:
     present = actual.get(change.address)
     if change.before is None or present is None:
         return (change.before is None) == (present is None)
-    return values_of(present) == dict(change.before)
+    now = values_of(present)
+    if not on_cluster(change.address):  # the portal moves on in other fields, like the time of the last sync
+        return all(now.get(n) == change.before.get(n) for n in change.changed() if n not in MOMENTS)
+    return now == dict(change.before)
 
 
 def require_fresh(plan: Plan, actual: State) -> None:

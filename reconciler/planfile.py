@@ -16,7 +16,7 @@ from reconciler.state.model import Address, Note, Value, from_json, json_value
 
 #: the version of Terraform's documented plan format that the document follows
 FORMAT_VERSION = "1.2"
-PROVIDER = "waldur.com/reconcile/slurm"
+PROVIDER = "waldur.com/reconcile/"
 
 
 def _values(values: Mapping[str, Value] | None) -> dict[str, object] | None:
@@ -29,7 +29,7 @@ def _change_document(change: Change, cluster: str, prefix: str) -> dict[str, Any
         "mode": "managed",
         "type": change.address.kind,
         "name": "/".join(change.address.key),
-        "provider_name": PROVIDER,
+        "provider_name": PROVIDER + change.address.kind.partition(".")[0],
         "change": {
             "actions": [change.action.value],
             "before": _values(change.before),
@@ -47,6 +47,8 @@ def _change_document(change: Change, cluster: str, prefix: str) -> dict[str, Any
         document["reconcile"]["blocked"] = change.blocked
     if change.last:
         document["reconcile"]["last"] = True
+    if change.needs:
+        document["reconcile"]["needs"] = sorted(str(a) for a in change.needs)
     if change.jobs:
         document["reconcile"]["cancels_jobs"] = change.jobs
     return document
@@ -183,4 +185,5 @@ def _change(document: Mapping[str, Any]) -> Change:
         document["reconcile"].get("blocked", ""),
         document["reconcile"].get("cancels_jobs", 0),
         document["reconcile"].get("last", False),
+        frozenset(Address.parse(a) for a in document["reconcile"].get("needs", ())),
     )

@@ -11,11 +11,11 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from reconciler.apply import Event, Listener, Outcome
 from reconciler.cli import options
 from reconciler.config import Config
 from reconciler.cycle import Cluster, offering_name
 from reconciler.errors import ReconcileError
+from reconciler.outcome import Event, Listener, Outcome
 from reconciler.plan import Plan, require_fresh
 from reconciler.planfile import load
 from reconciler.providers.slurm.read import Reading

@@ -106,6 +106,10 @@ class ReconcileBlock(Section):
     prune: bool = False
     require_unix_user: bool = False
     on_member_removal: Literal["cancel_jobs", "drain"] = "cancel_jobs"
+    on_terminate: Literal["cancel_jobs", "wait", "refuse"] = "cancel_jobs"
+    empty_customers: Literal["remove", "keep"] = "remove"
+    limits_owner: Literal["waldur", "cluster"] = "waldur"
+    last_sync_hours: Annotated[int, Field(ge=0)] = 24
     extra_qos: Literal["keep", "remove"] = "keep"
     fairshare: Annotated[int | Literal["parent"] | FairshareFrom | None, BeforeValidator(_share)] = None
     qos: dict[str, QosPolicy] = Field(default_factory=dict)

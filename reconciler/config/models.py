@@ -91,7 +91,6 @@ class SlurmSettings(Section):
             "qos_management",
             "qos_enforcement_enabled",
             "enforce_offering_qos",
-            "soft_delete",
             "check_backend_id_uniqueness",
             "check_all_offerings",
             "backend_id_max_retries",
@@ -133,6 +132,11 @@ class SlurmSettings(Section):
     qos_paused: str | None = None
     cluster_name: str | None = None
     slurm_bin_path: str | None = None
+    soft_delete: bool = False
+    legacy_account_names: bool = Field(
+        default=False,
+        description="Accounts of projects and customers that waldur-slurm-agent named by uuid stay recognised",
+    )
     enable_user_homedir_account_creation: bool = True
     homedir_umask: Umask | None = None
     default_homedir_umask: Umask | None = None

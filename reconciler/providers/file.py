@@ -27,7 +27,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from reconciler.config import Offering
 from reconciler.errors import ReadError
+from reconciler.state.diff import Change
 from reconciler.state.facts import OK, TERMINATED, Claim, Facts, OfferingUser, Resource
+from reconciler.state.model import Address, State
 from reconciler.state.naming import fold
 
 
@@ -129,6 +131,14 @@ class FilePortal:
         for entry in self._read().resources:
             known |= {fold(project + entry.project.slug), fold(customer + entry.customer.slug)}
         return frozenset(containers) & known
+
+    def write(self, change: Change) -> None:
+        """A file is only read."""
+        raise ReadError(f"{self.path}: {change.address} cannot be written to a file")
+
+    def read(self, addresses: Iterable[Address]) -> State:
+        """A file has none of the objects that are written back."""
+        return {}
 
     def policy(self) -> Mapping[str, object] | None:
         """A file has no policies."""

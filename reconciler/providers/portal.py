@@ -7,7 +7,9 @@ from datetime import datetime
 from typing import Protocol
 
 from reconciler.config import Offering
+from reconciler.state.diff import Change
 from reconciler.state.facts import Claim, Facts
+from reconciler.state.model import Address, State
 
 
 class Portal(Protocol):
@@ -24,6 +26,12 @@ class Portal(Protocol):
 
     def policy(self) -> Mapping[str, object] | None:
         """The offering's periodic usage policy, if the portal has one."""
+
+    def write(self, change: Change) -> None:
+        """Make one change of an order, resource, offering user or component. Raises ``ReadError``."""
+
+    def read(self, addresses: Iterable[Address]) -> State:
+        """These objects as they are at this moment; what is not there is left out."""
 
     @property
     def requests(self) -> int:

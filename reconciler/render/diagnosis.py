@@ -177,7 +177,7 @@ def _waldur(report: Report) -> list[tuple[str, str]]:
         ("State", resource.state),
         ("Flags", ", ".join(flags) or "(none)"),
         ("Limits", ", ".join(f"{k}={v}" for k, v in sorted(resource.limits.items())) or "(none)"),
-        *([("Limits From", f"executing order {resource.limits_from}")] if resource.limits_from else []),
+        *([("Order", f"{order.type} {order.uuid}, {order.state}")] if (order := resource.order) is not None else []),
     ]
 
 

@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime
 
 from reconciler import __version__
-from reconciler.apply import Event
+from reconciler.outcome import Event
 from reconciler.plan import Plan
 from reconciler.planfile import FORMAT_VERSION
 from reconciler.state.diff import Action, Change

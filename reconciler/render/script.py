@@ -9,6 +9,7 @@ from reconciler.plan import Plan, steps
 from reconciler.providers.slurm import write
 from reconciler.render.text import printable
 from reconciler.state.diff import Action, Change
+from reconciler.state.kinds import on_cluster
 
 Argv = Callable[..., list[str]]
 
@@ -16,7 +17,7 @@ Argv = Callable[..., list[str]]
 def command_lines(changes: Iterable[Change], cluster: str, argv: Argv) -> list[str]:
     """Commands that make these changes, in order, quoted for a POSIX shell."""
     lines: list[str] = []
-    for step in steps(changes):
+    for step in steps(c for c in changes if on_cluster(c.address)):
         for change in step:
             if change.jobs and change.action is Action.DELETE:
                 account, user = change.address.key
@@ -47,4 +48,8 @@ def script(plan: Plan, argv: Argv) -> str:
 
 
 def _comments(step: Sequence[Change]) -> list[str]:
-    return [f"# {change.action.value} {change.address}: {printable(change.reason)}" for change in step]
+    return [
+        f"# {change.action.value} {change.address}: {printable(change.reason)}"
+        + ("" if on_cluster(change.address) else "; reconcile apply does this, no command can")
+        for change in step
+    ]

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from reconciler.state.kinds import KINDS, Field
 from reconciler.state.model import (
     AtLeast,
     Desired,
-    Obj,
     Refused,
     State,
     TresExcept,
+    TresWithin,
     Unless,
     Wanted,
 )
@@ -34,7 +35,7 @@ def check(desired: Desired, catalog: Catalog) -> None:
             continue
         checked = {f.name: _checked(f, obj.values[f.name], full[f.names]) for f in fields}
         if any(value is not obj.values[name] for name, value in checked.items()):
-            desired.objects[address] = Obj({**obj.values, **checked}, obj.reason, obj.offerings)
+            desired.objects[address] = replace(obj, values={**obj.values, **checked})
 
 
 def _checked(field: Field, wanted: Wanted, known: frozenset[str]) -> Wanted:
@@ -49,7 +50,7 @@ def _checked(field: Field, wanted: Wanted, known: frozenset[str]) -> Wanted:
 
 
 def _names(wanted: Wanted) -> frozenset[str]:
-    if isinstance(wanted, AtLeast | TresExcept | Unless):
+    if isinstance(wanted, AtLeast | TresExcept | TresWithin | Unless):
         return _names(wanted.wanted)
     if isinstance(wanted, frozenset | Mapping):
         return frozenset(wanted)

@@ -25,6 +25,8 @@ from reconciler.state.naming import same_text
 
 #: fields of free text, which a database may keep with another charset
 TEXTS = frozenset({"description", "organization"})
+#: fields that hold the time of the last write
+MOMENTS = frozenset({"last_sync"})
 
 
 class Action(StrEnum):
@@ -52,6 +54,7 @@ class Change:
     blocked: str = ""
     jobs: int = 0  # running and pending jobs that a deletion cancels
     last: bool = False  # a user's default account, which SLURM only removes as the last one
+    needs: frozenset[Address] = frozenset()  # objects whose change must have succeeded before this one
 
     def changed(self) -> tuple[str, ...]:
         """Names of the fields that get another value, in the kind's order."""
@@ -94,7 +97,8 @@ def diff(desired: Desired, actual: State) -> list[Change]:
     for address, gone in desired.absent.items():
         present = actual.get(address)
         if present is not None and address not in desired.held:
-            changes.append(Change(address, Action.DELETE, values_of(present), None, gone.reason, gone.offerings))
+            before = values_of(present)
+            changes.append(Change(address, Action.DELETE, before, None, gone.reason, gone.offerings, needs=gone.needs))
     return changes
 
 
@@ -107,7 +111,16 @@ def _create(address: Address, wanted: Obj) -> Change:
         if value is not UNMANAGED and not (isinstance(value, Constraint) and accepts(value, fields[name].fresh))
     }
     refused = [f"{n}: {v.why}" for n, v in wanted.values.items() if isinstance(v, Refused)]
-    return Change(address, Action.CREATE, None, after, wanted.reason, wanted.offerings, blocked="; ".join(refused))
+    return Change(
+        address,
+        Action.CREATE,
+        None,
+        after,
+        wanted.reason,
+        wanted.offerings,
+        blocked="; ".join(refused),
+        needs=wanted.needs,
+    )
 
 
 def _updates(address: Address, wanted: Obj, present: Obj) -> Iterable[Change]:
@@ -128,7 +141,8 @@ def _updates(address: Address, wanted: Obj, present: Obj) -> Iterable[Change]:
             writable[name] = target(want, have)
     old = values_of(present)
     if writable:
-        yield Change(address, Action.UPDATE, old, {**old, **writable}, wanted.reason, wanted.offerings)
+        after = {**old, **writable}
+        yield Change(address, Action.UPDATE, old, after, wanted.reason, wanted.offerings, needs=wanted.needs)
     if refused:
         yield Change(
             address,
@@ -138,6 +152,7 @@ def _updates(address: Address, wanted: Obj, present: Obj) -> Iterable[Change]:
             wanted.reason,
             wanted.offerings,
             blocked="; ".join(why),
+            needs=wanted.needs,
         )
 
 
@@ -149,6 +164,8 @@ def _satisfied(name: str, want: Wanted, have: Value) -> bool:
 
 def equal(name: str, one: Value, other: Value) -> bool:
     """Whether two values of a field are the same to SLURM's database."""
+    if name in MOMENTS:
+        return bool(one) and bool(other)  # the other side writes its own time
     return one == other or (name in TEXTS and _satisfied(name, one, other))
 
 

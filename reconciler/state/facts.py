@@ -6,13 +6,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
-from reconciler.state.model import Note
+from reconciler.state.model import Address, Note
 
 # Waldur's words, ResourceState and OfferingUserState of its REST API
 OK, ERRED, CREATING, UPDATING = "OK", "Erred", "Creating", "Updating"
 TERMINATING, TERMINATED = "Terminating", "Terminated"
 LIVE_STATES = (OK, ERRED, CREATING, UPDATING, TERMINATING)
+CREATE, UPDATE, TERMINATE, RESTORE = "Create", "Update", "Terminate", "Restore"
+PENDING_PROVIDER, EXECUTING, DONE, ORDER_ERRED = "pending-provider", "executing", "done", "erred"
+REQUESTED, ERROR_CREATING = "Requested", "Error creating"
 LEAVING_STATES = frozenset({"Requested deletion", "Deleting", "Deleted", "Error deleting"})
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a customer asked for and the provider has to fulfil, in state pending-provider or executing."""
+
+    uuid: str
+    type: str
+    state: str
+    resource_uuid: str
+    limits: Mapping[str, object] = field(default_factory=dict)
+    plan_uuid: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +46,10 @@ class Resource:
     customer_name: str = ""
     customer_slug: str = ""
     limits: Mapping[str, object] = field(default_factory=dict)
+    told_limits: Mapping[str, object] = field(default_factory=dict)  # as the portal has them, before any order
     limits_unsure: bool = False  # being updated, and the order that says to what was not seen
-    limits_from: str = ""  # the order whose limits these are, when one is executing
+    order: Order | None = None  # the one that is to be fulfilled
+    plan_uuid: str = ""
     attributes: Mapping[str, object] = field(default_factory=dict)
     options: Mapping[str, object] = field(default_factory=dict)
     paused: bool = False
@@ -41,6 +58,10 @@ class Resource:
     created: date | None = None
     end_date: date | None = None
     team: str = ""  # key into the members; the project's uuid where empty
+    scope_uuid: str = ""  # of the allocation behind the resource, which older agents named accounts after
+    metadata: Mapping[str, object] = field(default_factory=dict)  # backend metadata as Waldur has it
+    last_sync: str | None = None  # ISO 8601 in UTC; None where the server does not tell
+    error_message: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +72,35 @@ class OfferingUser:
     username: str
     restricted: bool = False
     state: str = ""
+    uuid: str = ""
+    needs: frozenset[Address] = frozenset()  # set where the username has yet to be written to the portal
+    login: str = ""
+    first_name: str = ""
+    last_name: str = ""
+    full_name: str = ""
+    email: str = ""
+    unix_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Everything read about one offering. ``members`` maps a team (a project's uuid) to its users' uuids."""
+    """Everything read about one offering. ``members`` maps a team (a project's uuid) to its users' uuids.
+
+    ``service_users`` maps a project to the names of its service and course accounts; ``user_limits`` maps
+    a resource's uuid to amounts by component, by offering user or user uuid (None: the server tells none).
+    """
 
     resources: tuple[Resource, ...] = ()
     offering_users: tuple[OfferingUser, ...] = ()
     members: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    orders: tuple[Order, ...] = ()
+    service_users: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    closed_service_users: frozenset[str] = frozenset()
+    user_limits: Mapping[str, Mapping[str, Mapping[str, object]]] | None = None
+    quotas: Mapping[str, Mapping[str, object]] = field(default_factory=dict)  # amounts of plans, by uuid
     name_policy: str = ""  # the offering's account_name_generation_policy
+    writable: bool = False  # a portal that takes backend_id, states and orders back
+    takes_states: bool = False  # it also lets a provider set states and last_sync (Waldur 8)
     bad: tuple[Note, ...] = ()  # rows that could not be understood; each spoils only itself
     held_names: frozenset[str] = frozenset()  # backend_id of the bad rows: accounts to leave alone
     held_users: frozenset[str] = frozenset()  # usernames of the bad rows
@@ -78,3 +118,4 @@ class Claim:
     text: str = ""
     parents: tuple[str, ...] = ()  # accounts made for its project and customer, innermost first
     offering: str = ""
+    needs: frozenset[Address] = frozenset()  # the order that has to be approved before

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, IntEnum
 
 from reconciler.state.model import Address, Value
 
@@ -50,6 +50,16 @@ def _none(key: tuple[str, ...], values: Mapping[str, Value]) -> tuple[Address, .
     return ()
 
 
+class Stage(IntEnum):
+    """When in an apply the objects of a kind are written."""
+
+    IDENTITY = 0  # who people are, before anything is given to them
+    CLUSTER = 1
+    HOST = 2
+    REPORT = 3  # what the portal is told, once the cluster was read again
+    ORDER = 4
+
+
 @dataclass(frozen=True)
 class Kind:
     """A kind of object. ``rank`` orders creation between kinds, ``depends`` within a plan."""
@@ -59,6 +69,7 @@ class Kind:
     rank: int
     fields: tuple[Field, ...]
     depends: Callable[[tuple[str, ...], Mapping[str, Value]], tuple[Address, ...]] = _none
+    stage: Stage = Stage.CLUSTER
 
     def field(self, name: str) -> Field:
         """A field by name."""
@@ -88,6 +99,31 @@ def user(name: str) -> Address:
 def qos(name: str) -> Address:
     """The address of a QoS."""
     return Address("slurm.qos", (name,))
+
+
+def resource(uuid: str) -> Address:
+    """The address of a portal resource."""
+    return Address("waldur.resource", (uuid,))
+
+
+def order(uuid: str) -> Address:
+    """The address of an order."""
+    return Address("waldur.order", (uuid,))
+
+
+def offering_user(uuid: str) -> Address:
+    """The address of a person's account with an offering."""
+    return Address("waldur.offering_user", (uuid,))
+
+
+def component(offering: str, name: str) -> Address:
+    """The address of a component of an offering (its uuid)."""
+    return Address("waldur.component", (offering, name))
+
+
+def on_cluster(address: Address) -> bool:
+    """Whether an object lives in the cluster's database."""
+    return KINDS[address.kind].stage is Stage.CLUSTER
 
 
 def _account_depends(key: tuple[str, ...], values: Mapping[str, Value]) -> tuple[Address, ...]:
@@ -140,6 +176,64 @@ KINDS: dict[str, Kind] = {
             3,
             (Field("default_account", Compare.TEXT, "account of jobs that name none"),),
             _user_depends,
+        ),
+        Kind(
+            "waldur.offering_user",
+            ("uuid",),
+            0,
+            (
+                Field("username", Compare.TEXT, "the person's name on the cluster"),
+                Field("state", Compare.TEXT, "Requested, Creating, OK, Error creating"),
+            ),
+            stage=Stage.IDENTITY,
+        ),
+        Kind(
+            "waldur.resource",
+            ("uuid",),
+            0,
+            (
+                Field("backend_id", Compare.TEXT, "its account on the cluster"),
+                Field("state", Compare.TEXT, "OK or Erred, where no order is underway"),
+                Field("error_message", Compare.TEXT, "why it is Erred, for the customer"),
+                Field("limits", Compare.TEXT, "amounts, where the cluster owns them (reconcile.limits_owner)"),
+                Field("qos", Compare.SET, "backend metadata: QoS of the account"),
+                Field("fairshare", Compare.SHARE, "backend metadata: fairshare of the account"),
+                Field("grp_tres_mins", Compare.TRES, "backend metadata: GrpTRESMins of the account"),
+                Field("last_sync", Compare.TEXT, "when it was last looked after (UTC)"),
+            ),
+            stage=Stage.REPORT,
+        ),
+        Kind(
+            "waldur.order",
+            ("uuid",),
+            0,
+            (
+                Field("state", Compare.TEXT, "pending-provider, executing, done, erred"),
+                Field("error_message", Compare.TEXT, "why it is erred, for the customer"),
+            ),
+            stage=Stage.ORDER,
+        ),
+        Kind(
+            "waldur.component",
+            ("offering", "type"),
+            0,
+            (
+                Field("name", Compare.TEXT, "label"),
+                Field("measured_unit", Compare.TEXT, "unit of amounts"),
+                Field("billing_type", Compare.TEXT, "limit, usage or one"),
+                Field("limit_amount", Compare.TEXT, "limit of usage-billed components"),
+                Field("limit_period", Compare.TEXT, "month, quarterly, annual or total"),
+                Field("unit_factor", Compare.NUMBER, "the cluster's units in one of Waldur's"),
+                Field("description", Compare.TEXT, "for customers"),
+                Field("article_code", Compare.TEXT, "for invoices"),
+                Field("min_value", Compare.TEXT, "least amount of an order"),
+                Field("max_value", Compare.TEXT, "greatest amount of an order"),
+                Field("max_available_limit", Compare.TEXT, "greatest amount over all resources"),
+                Field("default_limit", Compare.TEXT, "amount that an order form starts with"),
+                Field("is_boolean", Compare.TEXT, "true or false: a switch instead of an amount"),
+                Field("is_prepaid", Compare.TEXT, "true or false: paid at the order"),
+            ),
+            stage=Stage.REPORT,
         ),
     )
 }

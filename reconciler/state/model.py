@@ -10,10 +10,11 @@ from __future__ import annotations
 import fnmatch
 import json
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final, NamedTuple, Protocol, runtime_checkable
+from typing import Final, NamedTuple
 
 Tres = Mapping[str, int]
 Value = None | str | int | frozenset[str] | Tres
@@ -29,19 +30,22 @@ class _Unmanaged(Enum):
 UNMANAGED: Final = _Unmanaged.UNMANAGED
 
 
-@runtime_checkable
-class Constraint(Protocol):
+class Constraint(ABC):
     """A desired value that more than one actual value satisfies."""
 
+    __slots__ = ()
+
+    @abstractmethod
     def accepts(self, actual: Value) -> bool:
         """Whether the actual value needs no change."""
 
+    @abstractmethod
     def target(self, actual: Value) -> Value:
         """The value to write when it does."""
 
 
 @dataclass(frozen=True, slots=True)
-class Unless:
+class Unless(Constraint):
     """Anything will do except the refused values; ``wanted`` is written instead of those."""
 
     wanted: Value
@@ -57,7 +61,7 @@ class Unless:
 
 
 @dataclass(frozen=True, slots=True)
-class AtLeast:
+class AtLeast(Constraint):
     """A set that contains ``wanted`` and none of ``refused``; more elements are somebody else's."""
 
     wanted: frozenset[str]
@@ -73,7 +77,7 @@ class AtLeast:
 
 
 @dataclass(frozen=True)
-class TresExcept:
+class TresExcept(Constraint):
     """A TRES map where some TRES have no owner here and stay as they are."""
 
     wanted: Tres
@@ -90,11 +94,48 @@ class TresExcept:
 
 
 @dataclass(frozen=True)
+class TresWithin(Constraint):
+    """A TRES map of which only the ``managed`` TRES have an owner here; what is not wanted of them is cleared."""
+
+    wanted: Tres
+    managed: frozenset[str]
+
+    def accepts(self, actual: Value) -> bool:
+        """True when the managed TRES are as wanted."""
+        return self.target(actual) == (actual if isinstance(actual, Mapping) else {})
+
+    def target(self, actual: Value) -> Value:
+        """The wanted TRES beside those of others."""
+        kept = {k: v for k, v in actual.items() if k not in self.managed} if isinstance(actual, Mapping) else {}
+        return {**kept, **self.wanted}
+
+
+@dataclass(frozen=True, slots=True)
+class Since(Constraint):
+    """A moment (ISO 8601, UTC) that may be any from ``earliest`` on; ``now`` is written where it is older."""
+
+    now: str
+    earliest: str
+
+    def accepts(self, actual: Value) -> bool:
+        """True when the moment is recent enough."""
+        return isinstance(actual, str) and actual >= self.earliest
+
+    def target(self, actual: Value) -> Value:
+        """The present moment."""
+        return self.now
+
+
+@dataclass(frozen=True)
 class Refused:
-    """A wanted value that cannot or must not be written, and why."""
+    """A wanted value that cannot or must not be written, and why.
+
+    ``final``: what was ordered is to blame, so that no change of the site's settings would mend it.
+    """
 
     wanted: Value | Constraint
     why: str
+    final: bool = False
 
 
 Wanted = Value | _Unmanaged | Constraint | Refused
@@ -111,7 +152,7 @@ def accepts(wanted: Wanted, actual: Value) -> bool:
         return True
     if isinstance(wanted, Refused):
         return False  # a person has to look, whatever the cluster happens to have
-    if isinstance(wanted, Unless | AtLeast | TresExcept):
+    if isinstance(wanted, Constraint):
         return wanted.accepts(actual)
     return wanted == actual
 
@@ -122,9 +163,9 @@ def target(wanted: Wanted, actual: Value) -> Value:
         return actual
     if isinstance(wanted, Refused):
         return target(wanted.wanted, actual)
-    if isinstance(wanted, Unless | AtLeast | TresExcept):
+    if isinstance(wanted, Constraint):
         return wanted.target(actual)
-    return wanted  # type: ignore[return-value]  # a plain value is all that is left
+    return wanted
 
 
 class Address(NamedTuple):
@@ -165,13 +206,15 @@ class Obj:
     """One object. ``values`` holds every field of its kind that is known.
 
     ``inherited`` names fields whose value comes from a parent; ``reason`` (desired side) says which
-    resource and which rule asks for the object; ``offerings`` are the offerings it belongs to.
+    resource and which rule asks for the object; ``offerings`` are the offerings it belongs to; ``needs``
+    are objects whose change must have succeeded before (beyond what the kind itself depends on).
     """
 
     values: Mapping[str, Wanted]
     reason: str = ""
     offerings: frozenset[str] = frozenset()
     inherited: frozenset[str] = frozenset()
+    needs: frozenset[Address] = frozenset()
 
 
 State = dict[Address, Obj]

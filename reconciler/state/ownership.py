@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from reconciler.state import kinds
 from reconciler.state.facts import Claim
-from reconciler.state.model import Address, Desired, Note, Obj, State, Unless
+from reconciler.state.model import Address, Desired, Note, Obj, State, Tres, TresWithin, Unless
 
 ROOT = "root"  # SLURM's own account, without which there is no tree
 
@@ -24,6 +24,7 @@ class Level:
     offering: str
     root: str
     prefixes: tuple[str, ...]
+    soft: Tres | None = None  # ended accounts stay, with these limits (soft_delete)
 
     @property
     def marked(self) -> bool:
@@ -44,6 +45,7 @@ class Policy:
 
     prune: bool = False
     children: bool = False  # accounts below one that goes, and nobody's, go along
+    customers: bool = True  # a customer account without resources goes; projects' always do
 
 
 @dataclass
@@ -52,6 +54,7 @@ class Scope:
 
     levels: list[Level] = field(default_factory=list)
     managed: set[str] = field(default_factory=set)  # accounts whose member list is ours
+    leaving: dict[str, Claim] = field(default_factory=dict)  # accounts that a Terminate order ends
     shared: set[str] = field(default_factory=set)  # accounts where only the portal's own users are judged
     existing_only: dict[str, str] = field(default_factory=dict)  # accounts that are not made here, and why
     known_users: set[str] = field(default_factory=set)  # usernames the portal knows
@@ -107,21 +110,36 @@ def _looks_ours(scope: Scope, actual: State) -> tuple[dict[str, Level], dict[str
 def unclaimed(desired: Desired, scope: Scope, actual: State) -> dict[str, Level]:
     """Accounts that look like allocations of ours and that no resource names: ask the portal about them."""
     allocations, containers = _looks_ours(scope, actual)
+    used = {a.key[0] for a in actual if a.kind == "slurm.association"} if any(x.soft for x in scope.levels) else set()
     return {
         name: level
         for name, level in allocations.items()
         if name not in containers
+        and not (name not in used and _emptied(level, actual[kinds.account(name)]))
+        and name not in scope.leaving
         and kinds.account(name) not in desired.objects
         and kinds.account(name) not in desired.held
     }
 
 
-def leaving(claims: Mapping[str, Claim], levels: Mapping[str, Level], policy: Policy) -> frozenset[str]:
+def _softly(scope: Scope, offering: str) -> Level | None:
+    """The level of an offering whose ended accounts stay."""
+    return next((level for level in scope.levels if level.offering == offering and level.soft is not None), None)
+
+
+def _emptied(level: Level, account: Obj) -> bool:
+    """Whether a softly deleted account has already got its limits."""
+    have = account.values.get("grp_tres_mins")
+    return level.soft is not None and isinstance(have, Mapping) and level.soft.items() <= have.items()
+
+
+def leaving(claims: Mapping[str, Claim], levels: Mapping[str, Level], scope: Scope, policy: Policy) -> frozenset[str]:
     """Accounts that go by the portal's word: ended ones, and unknown ones where orphans are pruned."""
     return frozenset(
         name
-        for name, claim in claims.items()
-        if claim.verdict == "terminated" or (claim.verdict == "unknown" and policy.prune and levels[name].marked)
+        for name, claim in {**claims, **scope.leaving}.items()
+        if (claim.verdict == "terminated" and _softly(scope, claim.offering) is None)
+        or (claim.verdict == "unknown" and policy.prune and levels[name].marked)
     )
 
 
@@ -174,8 +192,9 @@ def own(  # six inputs of one pure step
     """
     _only_existing(desired, scope, actual)
     levels = unclaimed(desired, scope, actual)
-    going = _accounts(desired, actual, claims, levels, policy)
-    _containers(desired, scope, actual, claims, made, going)
+    claims = {**claims, **{n: c for n, c in scope.leaving.items() if kinds.account(n) in actual}}
+    going = _accounts(desired, scope, actual, claims, levels, policy)
+    _containers(desired, scope, actual, claims, made, going, policy)
     _associations(desired, scope, actual, policy)
     _defaults(desired, scope, actual)
     return desired
@@ -193,17 +212,29 @@ def _only_existing(desired: Desired, scope: Scope, actual: State) -> None:
 
 
 def _accounts(
-    desired: Desired, actual: State, claims: Mapping[str, Claim], levels: Mapping[str, Level], policy: Policy
+    desired: Desired,
+    scope: Scope,
+    actual: State,
+    claims: Mapping[str, Claim],
+    levels: Mapping[str, Level],
+    policy: Policy,
 ) -> set[str]:
     going: set[str] = set()
-    pruned = leaving(claims, levels, policy)
+    emptied: dict[str, Obj] = {}
+    pruned = leaving(claims, levels, scope, policy)
     for name, claim in claims.items():
         address = kinds.account(name)
+        offerings = frozenset({claim.offering})
         if claim.verdict == "elsewhere":
             desired.held[address] = claim.text
+        elif claim.verdict == "terminated" and (level := _softly(scope, claim.offering)) is not None:
+            nothing = TresWithin(level.soft or {}, frozenset(level.soft or {}))
+            reason = f"{claim.text}; soft_delete keeps the account without limits' worth and members"
+            emptied[name] = Obj({"grp_tres_mins": nothing}, reason, offerings, needs=claim.needs)
+            desired.objects[address] = emptied[name]
         elif claim.verdict == "terminated":
             going.add(name)
-            desired.absent[address] = Obj({}, claim.text, frozenset({claim.offering}))
+            desired.absent[address] = Obj({}, claim.text, offerings, needs=claim.needs)
         elif not levels[name].marked:
             continue
         elif name in pruned:
@@ -217,7 +248,10 @@ def _accounts(
     for address in actual:
         if address.kind == "slurm.association" and address.key[0] in going:
             gone = desired.absent[kinds.account(address.key[0])]
-            desired.absent[address] = Obj({}, f"its account goes: {gone.reason}", gone.offerings)
+            desired.absent[address] = Obj({}, f"its account goes: {gone.reason}", gone.offerings, needs=gone.needs)
+        elif address.kind == "slurm.association" and address.key[0] in emptied:
+            gone = emptied[address.key[0]]
+            desired.absent[address] = Obj({}, gone.reason, gone.offerings, needs=gone.needs)
     return going
 
 
@@ -253,9 +287,14 @@ def _containers(  # the inputs of one step
     claims: Mapping[str, Claim],
     made: frozenset[str],
     going: set[str],
+    policy: Policy,
 ) -> None:
     """Projects, then customers, that hold nothing once the accounts in ``going`` have left."""
     empty = empty_containers(desired, scope, actual, frozenset(going))
+    if not policy.customers:
+        # the level above the projects, where there are customers at all
+        tops = {level.offering: len(level.prefixes) - 2 for level in scope.levels}
+        empty = {n: (level, depth) for n, (level, depth) in empty.items() if depth == tops[level.offering]}
     children = _by_parent_after(desired, actual)
     used = {a.key[0] for a in actual if a.kind == "slurm.association"}
     ours = {p for name in claims if name in going for p in claims[name].parents}
@@ -274,11 +313,13 @@ def _containers(  # the inputs of one step
             and not wanted_below
             and set(children.get(name, ())) <= going
         ):
-            offering = next((c.offering for c in claims.values() if name in c.parents), "")
+            below = [c for n, c in claims.items() if name in c.parents and n in going]
+            offering = below[0].offering if below else ""
+            # one order alone empties it, so without that order it stays
+            needs = below[0].needs if len(below) == 1 else frozenset()
             going.add(name)
-            desired.absent[address] = Obj(
-                {}, "made for a project or customer that has no resources any more", frozenset({offering})
-            )
+            reason = "made for a project or customer that has no resources any more"
+            desired.absent[address] = Obj({}, reason, frozenset({offering}), needs=needs)
 
 
 def _associations(desired: Desired, scope: Scope, actual: State, policy: Policy) -> None:

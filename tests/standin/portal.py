@@ -34,7 +34,8 @@ class StandIn:
             time.sleep(0.02)
         self.base = f"http://127.0.0.1:{port_file.read_text()}"
         self.session = requests.Session()
-        self.world: dict[str, Any] = {}
+        self._world: dict[str, Any] = {}
+        self._seen = -1
         self.reset()
 
     @property
@@ -47,7 +48,8 @@ class StandIn:
 
     def reset(self, **about: Any) -> None:
         """An offering without anything."""
-        self.world = {
+        self._seen = self._writes()
+        self._world = {
             "token": TOKEN,
             "offering": {"uuid": OFFERING, "customer_uuid": uid("provider"), "name": "Cluster A"},
             "resources": [],
@@ -62,12 +64,19 @@ class StandIn:
         self.faults()
         self.forget()
 
-    def push(self) -> None:
-        self.session.put(f"{self.base}/control/world", json=self.world).raise_for_status()
+    @property
+    def world(self) -> dict[str, Any]:
+        """What the server knows; read again after the program wrote something, so that a push loses nothing."""
+        writes = self._writes()
+        if writes != self._seen:
+            self._world, self._seen = self.session.get(f"{self.base}/control/world").json(), writes
+        return self._world
 
-    def pull(self) -> dict[str, Any]:
-        self.world = self.session.get(f"{self.base}/control/world").json()
-        return self.world
+    def _writes(self) -> int:
+        return int(self.session.get(f"{self.base}/control/writes").json())
+
+    def push(self) -> None:
+        self.session.put(f"{self.base}/control/world", json=self._world).raise_for_status()
 
     def faults(self, *faults: dict[str, Any]) -> None:
         self.session.put(f"{self.base}/control/faults", json=list(faults)).raise_for_status()
@@ -126,9 +135,9 @@ class StandIn:
             **facts,
         }
         self.world["offering_users"].append(row)
+        self.push()
         for project in projects:
             self.member(who, project)
-        self.push()
         return row
 
     def member(self, who: str, project: str, **facts: Any) -> None:
@@ -144,6 +153,27 @@ class StandIn:
             }
         )
         self.push()
+
+    def found(self, kind: str, *words: str) -> dict[str, Any]:
+        """An object as it is now: ``found("resource", "climate-a")``, ``found("order", "climate-a", "Create")``."""
+        wanted = uid(kind, *words)
+        return next(o for o in self.world[f"{kind}s"] if o["uuid"] == wanted)
+
+    def writes(self) -> list[str]:
+        """Requests that changed something, in order: ``order/approve_by_provider``, ``resource/set_backend_id``."""
+        names = {
+            "marketplace-orders": "order",
+            "marketplace-provider-resources": "resource",
+            "marketplace-offering-users": "offering_user",
+            "marketplace-provider-offerings": "offering",
+        }
+        found = []
+        for entry in self.log():
+            if entry["method"] not in ("GET", "HEAD"):
+                _, _, endpoint, *rest = entry["path"].split("/")
+                action = rest[1] if len(rest) > 1 and rest[1] else entry["method"].lower()
+                found.append(f"{names.get(endpoint, endpoint)}/{action}")
+        return found
 
     def leave(self, who: str, project: str) -> None:
         gone = (uid("project", project), uid("user", who))

@@ -14,7 +14,9 @@ import re
 import socket
 import sys
 import time
+import uuid as uuids
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlencode
@@ -62,11 +64,30 @@ TEMPLATES = {
     "policy": template("policies_list_by_offering"),
     "me": template("users_me_agent"),
 }
+# lists of newer servers that were not recorded: their shapes are the contract's (waldur-api-client 8.1.3)
+TEMPLATES["user_limit"] = {"url": "", "uuid": "", "resource": "", "component": "", "user": "", "limit": "0.00"}
+TEMPLATES["service_account"] = {
+    "url": "", "uuid": "", "created": "2026-01-01T00:00:00Z", "modified": "2026-01-01T00:00:00Z",
+    "error_message": "", "state": "OK", "token": None, "expires_at": None, "project": None, "project_name": "",
+    "customer_uuid": "0" * 32, "customer_name": "", "customer_abbreviation": "", "username": "",
+}  # fmt: skip
+TEMPLATES["course_account"] = {
+    "url": "", "uuid": "", "created": "2026-01-01T00:00:00Z", "modified": "2026-01-01T00:00:00Z",
+    "project": "0" * 32, "project_name": "", "project_slug": "", "project_start_date": None, "project_end_date": None,
+    "user_uuid": None, "username": "", "customer_uuid": "0" * 32, "customer_name": "", "state": "OK",
+    "error_message": "", "error_traceback": "",
+}  # fmt: skip
+TEMPLATES["backend_resource"] = {
+    "url": "", "uuid": "", "name": "", "created": "2026-01-01T00:00:00Z", "modified": "2026-01-01T00:00:00Z",
+    "project": "0" * 32, "project_name": "", "project_url": "", "offering": "0" * 32, "offering_name": "",
+    "offering_url": "", "backend_id": "", "backend_metadata": {},
+}  # fmt: skip
 
 app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
 WORLD: dict[str, Any] = {}
 FAULTS: list[dict[str, Any]] = []
 LOG: list[dict[str, Any]] = []
+WRITES = [0]
 
 
 @app.put("/control/world")
@@ -79,6 +100,11 @@ async def set_world(request: Request) -> dict[str, bool]:
 @app.get("/control/world")
 async def get_world() -> Any:
     return WORLD
+
+
+@app.get("/control/writes")
+async def get_writes() -> int:
+    return WRITES[0]
 
 
 @app.put("/control/faults")
@@ -106,10 +132,14 @@ async def habits(request: Request, call_next: Callable[[Request], Any]) -> Respo
     path = request.url.path
     if path.startswith("/control"):
         return cast(Response, await call_next(request))
-    LOG.append({"method": request.method, "path": path, "query": request.url.query})
+    body = (await request.body()).decode("utf-8", "replace")
+    WRITES[0] += request.method not in ("GET", "HEAD")
+    LOG.append({"method": request.method, "path": path, "query": request.url.query, "body": body})
     for fault in FAULTS:
         if fault.get("times", 1) > 0 and re.search(fault["path"], f"{path}?{request.url.query}"):
             fault["times"] = fault.get("times", 1) - 1
+            if fault.get("after"):  # it is done, and the answer is lost
+                await call_next(request)
             if fault.get("sleep"):
                 time.sleep(fault["sleep"])
             if fault.get("change"):  # the world moves between two pages
@@ -207,11 +237,15 @@ def made(kind: str, facts: dict[str, Any]) -> dict[str, Any]:
 
 def resource_row(facts: dict[str, Any]) -> dict[str, Any]:
     row = made("resource", {"offering_uuid": WORLD["offering"]["uuid"], **facts})
-    row.setdefault("last_sync", "2026-11-20T21:09:35Z")
+    row.setdefault("last_sync", now())
     if old_server():
-        for key in SLUGS:
+        for key in (*SLUGS, "last_sync"):
             row.pop(key, None)
     return row
+
+
+def now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 # ---------------------------------------------------------------------- reading
@@ -296,6 +330,44 @@ async def offering_users(request: Request) -> Response:
     return page(filtered(rows, request, ("offering_uuid", "user_uuid", "username")), request)
 
 
+@app.get("/api/marketplace-offering-users/{uuid}/")
+async def offering_user(uuid: str, request: Request) -> Response:
+    found = find("offering_users", uuid)
+    if found is None:
+        return JSONResponse({"detail": "No OfferingUser matches the given query."}, 404)
+    return JSONResponse(selected(made("offering_user", found), request))
+
+
+@app.get("/api/component-user-usage-limits/")
+async def user_limits(request: Request) -> Response:
+    if old_server():
+        return HTMLResponse(HTML_404, 404)
+    rows = [made("user_limit", r) for r in WORLD.get("user_limits", [])]
+    return page(rows, request)
+
+
+@app.get("/api/marketplace-project-service-accounts/")
+async def service_accounts(request: Request) -> Response:
+    if old_server():
+        return HTMLResponse(HTML_404, 404)
+    return page([made("service_account", r) for r in WORLD.get("service_accounts", [])], request)
+
+
+@app.get("/api/marketplace-course-accounts/")
+async def course_accounts(request: Request) -> Response:
+    if old_server():
+        return HTMLResponse(HTML_404, 404)
+    return page([made("course_account", r) for r in WORLD.get("course_accounts", [])], request)
+
+
+@app.get("/api/backend-resources/")
+async def backend_resources(request: Request) -> Response:
+    if old_server():
+        return HTMLResponse(HTML_404, 404)
+    rows = [made("backend_resource", r) for r in WORLD.get("backend_resources", [])]
+    return page(filtered(rows, request, ("offering_uuid", "backend_id")), request)
+
+
 @app.get("/api/marketplace-service-providers/")
 async def providers(request: Request) -> Response:
     row = made("provider", {"uuid": "0" * 31 + "1", "customer_uuid": WORLD["offering"]["customer_uuid"]})
@@ -336,7 +408,7 @@ _FROM = {
     "reject_by_provider": ("pending-provider",),
     "set_state_executing": ("pending-consumer", "pending-provider", "erred"),
     "set_state_done": ("executing",),
-    "set_state_erred": ("executing", "pending-provider"),
+    "set_state_erred": ("executing",),
 }
 _TO = {
     "approve_by_provider": "executing",
@@ -363,6 +435,8 @@ async def order_action(uuid: str, action: str, request: Request) -> Response:
     if action == "set_state_erred" and old_server() and not {"error_message", "error_traceback"} <= body.keys():
         return HTMLResponse(HTML_500, 500)
     found["state"] = _TO[action]
+    if action == "set_state_erred":
+        found.update({k: body.get(k, "") for k in ("error_message", "error_traceback")})
     owner = find("resources", found["marketplace_resource_uuid"])
     if owner is not None:
         _move(owner, found, action)
@@ -400,6 +474,140 @@ async def patch_resource(uuid: str) -> Response:
     found = find("resources", uuid)
     # 200, and flags do not change: that is what the real one does
     return JSONResponse(resource_row(found)) if found else JSONResponse({"detail": "Not found."}, 404)
+
+
+@app.post("/api/marketplace-provider-resources/{uuid}/{action}/")
+async def resource_action(uuid: str, action: str, request: Request) -> Response:
+    if action not in _RESOURCE_ACTIONS or (old_server() and action not in ("set_backend_metadata", "set_as_erred")):
+        return HTMLResponse(HTML_404, 404)
+    if old_server() and action == "set_as_erred":
+        return denied()
+    found = find("resources", uuid)
+    if found is None:
+        return JSONResponse({"detail": "No Resource matches the given query."}, 404)
+    body = json.loads(await request.body() or b"null") or {}
+    return _RESOURCE_ACTIONS[action](found, body)
+
+
+def _metadata(resource: dict[str, Any], body: dict[str, Any]) -> Response:
+    if not isinstance(body.get("backend_metadata"), dict):
+        return JSONResponse({"backend_metadata": ["This field is required."]}, 400)
+    resource["backend_metadata"] = body["backend_metadata"]
+    return JSONResponse({"status": "The backend metadata is updated"})
+
+
+def _state_ok(resource: dict[str, Any], body: dict[str, Any]) -> Response:
+    resource.update(state="OK", error_message="", error_traceback="")
+    return JSONResponse({"status": "ok"})
+
+
+def _as_erred(resource: dict[str, Any], body: dict[str, Any]) -> Response:
+    resource.update(state="Erred", **{k: body.get(k, "") for k in ("error_message", "error_traceback")})
+    return Response(status_code=200)
+
+
+def _sync(resource: dict[str, Any], body: dict[str, Any]) -> Response:
+    resource["last_sync"] = now()
+    return Response(status_code=200)
+
+
+def _set_limits(resource: dict[str, Any], body: dict[str, Any]) -> Response:
+    resource["limits"] = body["limits"]
+    return JSONResponse({"status": "Resource limits have been updated."})
+
+
+_RESOURCE_ACTIONS = {
+    "set_backend_metadata": _metadata,
+    "set_state_ok": _state_ok,
+    "set_as_erred": _as_erred,
+    "refresh_last_sync": _sync,
+    "set_limits": _set_limits,
+}
+
+
+# ---------------------------------------------------------------------- offering users and components
+
+
+@app.patch("/api/marketplace-offering-users/{uuid}/")
+async def patch_offering_user(uuid: str, request: Request) -> Response:
+    found = find("offering_users", uuid)
+    if found is None:
+        return JSONResponse({"detail": "Not found."}, 404)
+    body = await request.json()
+    if "username" in body:
+        found["username"] = body["username"]
+        if not old_server():
+            found["state"] = "OK"
+    return JSONResponse(made("offering_user", {"offering_uuid": WORLD["offering"]["uuid"], **found}))
+
+
+_USER_FROM = {
+    "begin_creating": ("Requested", "Error creating"),
+    "set_ok": ("Creating", "Pending account linking", "Pending additional validation", "Error creating"),
+    "set_error_creating": ("Requested", "Creating", "Pending account linking", "Pending additional validation"),
+}
+_USER_TO = {"begin_creating": "Creating", "set_ok": "OK", "set_error_creating": "Error creating"}
+
+
+@app.post("/api/marketplace-offering-users/{uuid}/{action}/")
+async def offering_user_action(uuid: str, action: str) -> Response:
+    if action not in _USER_FROM or old_server():
+        return HTMLResponse(HTML_404, 404)
+    found = find("offering_users", uuid)
+    if found is None:
+        return JSONResponse({"detail": "No OfferingUser matches the given query."}, 404)
+    if found.get("state") not in _USER_FROM[action]:
+        return JSONResponse({"detail": f"Valid states for operation: {', '.join(_USER_FROM[action])}."}, 409)
+    found["state"] = _USER_TO[action]
+    return Response(status_code=200)
+
+
+@app.post("/api/marketplace-provider-offerings/{uuid}/{action}/")
+async def component_action(uuid: str, action: str, request: Request) -> Response:
+    if uuid.replace("-", "") != WORLD["offering"]["uuid"]:
+        return JSONResponse({"detail": "No Offering matches the given query."}, 404)
+    offered = WORLD["offering"].setdefault("components", copy.deepcopy(TEMPLATES["offering"]["components"]))
+    body = await request.json()
+    if action == "create_offering_component":
+        if any(c["type"] == body["type"] for c in offered):
+            return HTMLResponse(HTML_500, 500)
+        offered.append({**offered_defaults(), "uuid": uuids.uuid4().hex, **body})
+        return Response(status_code=201)
+    if action not in ("update_offering_component", "remove_offering_component"):
+        return HTMLResponse(HTML_404, 404)
+    if "uuid" not in body:
+        return JSONResponse({"uuid": ["This field is required."]}, 400)
+    found = next((c for c in offered if c["uuid"] == body["uuid"].replace("-", "")), None)
+    if found is None:
+        return JSONResponse({"detail": "Not found."}, 404)
+    if action == "update_offering_component":
+        found.update(body)
+        return Response(status_code=200)
+    if found["type"] in WORLD.get("used_components", ()):
+        text = f"The component {found['name']} cannot be removed because it is already used"
+        return JSONResponse({"details": text}, 400)
+    offered.remove(found)
+    return Response(status_code=204)
+
+
+def offered_defaults() -> dict[str, Any]:
+    blank = dict(TEMPLATES["offering"]["components"][0])
+    return {
+        k: (v if isinstance(v, bool) else None if v is None or k.endswith("period") else "") for k, v in blank.items()
+    }
+
+
+@app.post("/api/backend-resources/")
+async def create_backend_resource(request: Request) -> Response:
+    if old_server():
+        return HTMLResponse(HTML_404, 404)
+    body = await request.json()
+    missing = {k: ["This field is required."] for k in ("name", "project", "offering") if not body.get(k)}
+    if missing:
+        return JSONResponse(missing, 400)
+    row = {"uuid": uuids.uuid4().hex, "offering_uuid": body["offering"].replace("-", ""), **body}
+    WORLD.setdefault("backend_resources", []).append(row)
+    return JSONResponse(made("backend_resource", row), 201)
 
 
 @app.api_route("/{rest:path}", methods=["GET", "POST", "PATCH", "PUT", "DELETE", "HEAD"])

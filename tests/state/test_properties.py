@@ -26,7 +26,7 @@ def planned(said: Facts, actual: State, settings_: Config, verdict: str = "unkno
     names = ownership.unclaimed(built.desired, built.scope, actual)
     claims = {n: Claim(verdict, "ended", ("p_alpha", "c_north")) for n in names}
     policy = ownership.Policy(prune=settings_.reconcile.prune)
-    going = ownership.leaving(claims, names, policy)
+    going = ownership.leaving(claims, names, built.scope, policy)
     made = frozenset(ownership.empty_containers(built.desired, built.scope, actual, going))
     desired = ownership.own(built.desired, built.scope, actual, claims, made, policy)
     check(desired, catalog_of(actual, frozenset(TRES)))

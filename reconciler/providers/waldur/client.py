@@ -40,6 +40,7 @@ _POLICY = (
     "organization_groups",
     "component_limits_set",
 )
+_ABSENT = "Its version is too old for this; nothing else is affected."
 _RETRIED = (429, 500, 502, 503, 504)
 _CREDENTIALS = re.compile(r"//[^/@\s]*@")
 _TAGS = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
@@ -83,6 +84,7 @@ class ReconcileClient(WaldurClient):  # type: ignore[misc]  # the base is untype
     def __init__(self, api_url: str, token: str, *, verify: bool = True, timeout: int = 60, retries: int = 4) -> None:
         super().__init__(api_url, token, user_agent="waldur-reconcile")
         self.requests_made = 0
+        self._absent: set[tuple[str, str]] = set()
         self._verify = verify and verify_ssl
         self._timeout = (min(10, timeout), timeout)
         self._session = requests.Session()
@@ -187,6 +189,39 @@ class ReconcileClient(WaldurClient):  # type: ignore[misc]  # the base is untype
         if len(set(uuids)) != len(uuids):
             raise ChangedUnderwayError(f"GET {url}", 200, "one row came twice, so another may be missing")
         return rows
+
+    # ---------------------------------------------------------- actions that the base lacks
+
+    def action(
+        self,
+        endpoint: str,
+        uuid: str,
+        action: str,
+        body: Mapping[str, object] | None = None,
+        valid: Iterable[int] = (200,),
+    ) -> Any:
+        """POST an action of an object. One that the server does not know is asked for once, then known as absent."""
+        if (endpoint, action) in self._absent:
+            raise WaldurError(f"POST {endpoint}/…/{action}/", 404, "this Waldur has no such action", _ABSENT)
+        try:
+            url = self._build_resource_url(endpoint, uuid, action)
+            return self._post(url, valid_states=valid, json=None if body is None else dict(body))
+        except WaldurError as error:
+            # of a missing object Waldur says so in JSON; a missing action is a page of HTML
+            if error.status == 404 and error.body.lstrip().startswith("<"):
+                self._absent.add((endpoint, action))
+                raise WaldurError(
+                    f"POST {endpoint}/…/{action}/", 404, "this Waldur has no such action", _ABSENT
+                ) from None
+            raise
+
+    def one(self, endpoint: str, uuid: str, fields: Iterable[str]) -> dict[str, Any]:
+        """One object, with just these keys."""
+        url = self._build_resource_url(endpoint, uuid)
+        found = self._get(url, valid_states=[200], params={"field": list(fields)})
+        if not isinstance(found, dict):
+            raise WaldurError(f"GET {url}", 200, f"expected an object, found {str(found)[:200]}")
+        return found
 
     # ---------------------------------------------------------- lists that the base lacks or cannot filter
 

@@ -14,16 +14,33 @@ from waldur_client import Endpoints
 from reconciler.config import Offering
 from reconciler.errors import ReadError
 from reconciler.providers.waldur.client import ChangedUnderwayError, ReconcileClient, WaldurError
-from reconciler.providers.waldur.rows import OfferingUserRow, OrderRow, PermissionRow, ResourceRow, Row, undashed
-from reconciler.state.facts import LIVE_STATES, TERMINATED, UPDATING, Claim, Facts, OfferingUser, Resource
-from reconciler.state.model import Address, Note
+from reconciler.providers.waldur.rows import (
+    OfferingUserRow,
+    OrderRow,
+    PermissionRow,
+    ResourceRow,
+    Row,
+    ServiceAccountRow,
+    UserLimitRow,
+    undashed,
+)
+from reconciler.providers.waldur.write import write
+from reconciler.state import kinds
+from reconciler.state.diff import Change
+from reconciler.state.facts import LIVE_STATES, RESTORE, TERMINATED, Claim, Facts, OfferingUser, Order, Resource
+from reconciler.state.model import Address, Note, Obj, State
 from reconciler.state.naming import fold
+from reconciler.state.portal import resource_values
 
 # a list that changes while it is paged is read again, so often
 _ATTEMPTS = 3
 
 
 R = TypeVar("R", bound=Row)
+USER_LIMITS = "component-user-usage-limits"
+SERVICE_ACCOUNTS = ("marketplace-project-service-accounts", "marketplace-course-accounts")
+# from here on one list is cheaper than one request each
+MANY = 20
 PENDING_ORDERS = ("pending-provider", "executing")
 _FLAGS = ("paused", "downscaled", "restrict_member_access")
 
@@ -40,6 +57,7 @@ class WaldurPortal:
         self.client = client
         self.uuid = offering.waldur_offering_uuid
         self._provider = ""
+        self.metadata: dict[str, Mapping[str, Any]] = {}  # backend metadata as read, since writing replaces it whole
 
     @property
     def requests(self) -> int:
@@ -81,16 +99,29 @@ class WaldurPortal:
         about = self._about()
         rows = self._checked(Endpoints.MarketplaceProviderResources, {"state": LIVE_STATES}, ResourceRow)
         resources, bad, held = self._resources(rows)
-        resources = self._with_orders(resources)
+        pending = self._orders({"state": PENDING_ORDERS})
+        resources += self._restored(pending, resources)
+        resources = self._with_slugs(resources, pending)
+        modern = any("last_sync" in row for row in rows)
         users, bad_users, held_users = self._users()
         provider = str(about.get("customer_uuid") or "")
         members = self._members(resources, provider, users, now) if resources else {}
         options = about.get("plugin_options")
         policy = options.get("account_name_generation_policy") if isinstance(options, dict) else None
+        service, closed = self._service_users() if modern else ({}, frozenset())
         return Facts(
             resources=tuple(resources),
+            orders=tuple(
+                Order(o.uuid, o.type, o.state, o.marketplace_resource_uuid, o.limits, o.plan_uuid) for o in pending
+            ),
             offering_users=tuple(users),
             members=members,
+            service_users=service,
+            closed_service_users=closed,
+            user_limits=self._user_limits() if modern else None,
+            quotas=_quotas(about.get("plans")),
+            writable=True,
+            takes_states=modern,
             name_policy=str(policy or ""),
             bad=(*bad, *bad_users),
             held_names=frozenset(held),
@@ -101,7 +132,7 @@ class WaldurPortal:
         url = self.client._build_resource_url(  # the base's own way to make a URL
             Endpoints.MarketplaceProviderOffering, self.uuid
         )
-        fields = ["uuid", "name", "customer_uuid", "plugin_options"]
+        fields = ["uuid", "name", "customer_uuid", "plugin_options", "plans", "components"]
         about = self.client._get(url, valid_states=[200], params={"field": fields})
         if not isinstance(about, dict) or undashed(about.get("uuid")) != self.uuid:
             raise ReadError(f"GET {url}: the answer is not about offering {self.uuid}")
@@ -126,25 +157,31 @@ class WaldurPortal:
                 elif "backend_id" not in row or row["backend_id"] is not None:
                     raise ReadError(f"GET {Endpoints.MarketplaceProviderResources}: {text}") from None
                 continue
-            resources.append(Resource(**{k: v for k, v in parsed if k != "offering_uuid"}))
+            resources.append(_resource(parsed))
+            self.metadata[parsed.uuid] = parsed.backend_metadata
         return resources, bad, held
 
-    def _with_orders(self, resources: list[Resource]) -> list[Resource]:
-        """Limits of executing updates win; slugs that the resource lacks come from its orders."""
-        pending = self._orders({"state": PENDING_ORDERS})
-        updates = {
-            o.marketplace_resource_uuid: o
-            for o in pending
-            if o.type == "Update" and o.state == "executing" and o.limits
-        }
+    def _with_slugs(self, resources: list[Resource], pending: list[OrderRow]) -> list[Resource]:
+        """Slugs that the resource lacks come from its orders."""
         slugs = {o.marketplace_resource_uuid: o for o in pending if o.project_slug}
         if any(not r.project_slug and r.uuid not in slugs for r in resources):
             # older servers tell slugs on orders alone; one list of all orders, not one call per resource
             slugs |= {o.marketplace_resource_uuid: o for o in self._orders({}) if o.project_slug}
-        return [
-            replace(r, **_limits_change(r, updates.get(r.uuid)), **_slugs_change(r, slugs.get(r.uuid)))
-            for r in resources
-        ]
+        return [replace(r, **_slugs_change(r, slugs.get(r.uuid))) for r in resources]
+
+    def _restored(self, pending: list[OrderRow], resources: list[Resource]) -> list[Resource]:
+        """Ended resources that an order brings back; they are not among the live ones yet."""
+        here = {r.uuid for r in resources}
+        wanted = [o.marketplace_resource_uuid for o in pending if o.type == RESTORE]
+        return [self._one_resource(uuid) for uuid in wanted if uuid not in here]
+
+    def _one_resource(self, uuid: str) -> Resource:
+        row = self.client.one(Endpoints.MarketplaceProviderResources, uuid, _fields(ResourceRow))
+        parsed = self._parsed(Endpoints.MarketplaceProviderResources, ResourceRow, row)
+        if parsed.uuid != uuid:
+            raise ReadError(f"GET {Endpoints.MarketplaceProviderResources}/{uuid}/: the answer is about {parsed.uuid}")
+        self.metadata[uuid] = parsed.backend_metadata
+        return _resource(parsed)
 
     def _orders(self, filters: Mapping[str, object]) -> list[OrderRow]:
         rows = self._checked(Endpoints.MarketplaceOrder, filters, OrderRow)
@@ -163,7 +200,7 @@ class WaldurPortal:
                 bad.append(Note(address, text, self.offering.name))
                 held.append(str(row.get("username") or ""))
                 continue
-            users.append(OfferingUser(one.user_uuid, one.username, one.is_restricted, one.state))
+            users.append(OfferingUser(one.user_uuid, one.username, one.is_restricted, one.state, one.uuid))
         return users, bad, held
 
     def _parsed(self, endpoint: str, model: type[R], row: dict[str, Any]) -> R:
@@ -171,6 +208,76 @@ class WaldurPortal:
             return model.model_validate(row)
         except ValidationError as error:
             raise ReadError(f"GET {endpoint}: row {row.get('uuid', '')}: {_first(error)}") from None
+
+    # ------------------------------------------------------------------ what newer servers tell besides
+
+    def _optional(self, endpoint: str, filters: Mapping[str, object], row: type[R]) -> list[R] | None:
+        """Rows of a list that this server may lack or keep from this token; None then."""
+        try:
+            rows = self.client.rows(endpoint, filters, _fields(row))
+        except WaldurError as error:
+            if error.status not in (403, 404):
+                raise
+            return None
+        return [self._parsed(endpoint, row, found) for found in rows]
+
+    def _user_limits(self) -> dict[str, dict[str, dict[str, object]]] | None:
+        """Amounts by resource, person (offering user or user) and component."""
+        rows = self._optional(USER_LIMITS, {"offering_uuid": self.uuid}, UserLimitRow)
+        if rows is None:
+            return None
+        found: dict[str, dict[str, dict[str, object]]] = defaultdict(lambda: defaultdict(dict))
+        for row in rows:
+            if row.limit is not None:
+                found[_last_part(row.resource)][_last_part(row.user)][row.component_type] = row.limit
+        return {resource: dict(people) for resource, people in found.items()}
+
+    def _service_users(self) -> tuple[dict[str, frozenset[str]], frozenset[str]]:
+        """Names of service and course accounts by project, and names of closed ones."""
+        found: dict[str, set[str]] = defaultdict(set)
+        closed: set[str] = set()
+        for endpoint in SERVICE_ACCOUNTS:
+            for row in self._optional(endpoint, {}, ServiceAccountRow) or ():
+                if row.username and row.state == "Closed":
+                    closed.add(row.username)
+                elif row.username:
+                    found[row.project_uuid].add(row.username)
+        return {project: frozenset(names) for project, names in found.items()}, frozenset(closed)
+
+    # ------------------------------------------------------------------ writing
+
+    def write(self, change: Change) -> None:
+        """Make one change of an order, resource, offering user or component. Raises :class:`WaldurError`."""
+        write(self.client, change, self.metadata.get(change.address.key[-1], {}))
+
+    def read(self, addresses: Iterable[Address]) -> State:
+        """These objects as they are now, one request each (resources: one list where there are many)."""
+        state: State = {}
+        wanted = sorted(addresses)
+        resources = [a for a in wanted if a.kind == "waldur.resource"]
+        if len(resources) > MANY:
+            rows = self._checked(Endpoints.MarketplaceProviderResources, {"state": LIVE_STATES}, ResourceRow)
+            listed = {kinds.resource(r.uuid): r for r in self._resources(rows)[0]}
+            state |= {a: Obj(resource_values(listed[a])) for a in resources if a in listed}
+        for address in wanted:
+            if address not in state and (found := self._now(address)) is not None:
+                state[address] = found
+        return state
+
+    def _now(self, address: Address) -> Obj | None:
+        uuid = address.key[0]
+        try:
+            if address.kind == "waldur.resource":
+                return Obj(resource_values(self._one_resource(uuid)))
+            if address.kind == "waldur.order":
+                row = self.client.one(Endpoints.MarketplaceOrder, uuid, ("uuid", "state", "error_message"))
+                return Obj({"state": str(row.get("state")), "error_message": str(row.get("error_message") or "")})
+            row = self.client.one(Endpoints.MarketplaceOfferingUsers, uuid, ("uuid", "username", "state"))
+            return Obj({"username": str(row.get("username") or ""), "state": str(row.get("state") or "")})
+        except WaldurError as error:
+            if error.status == 404:
+                return None
+            raise
 
     # ------------------------------------------------------------------ members
 
@@ -283,12 +390,25 @@ class WaldurPortal:
         return next((r for r in rows if undashed(r.get("scope_uuid")) == self.uuid), None)
 
 
-def _limits_change(resource: Resource, order: OrderRow | None) -> dict[str, Any]:
-    """The limits of an executing update win; an update without its order leaves open which limits hold."""
-    if order is not None:
-        return {"limits": {**resource.limits, **order.limits}, "limits_from": order.uuid}
-    # its order ended between two requests, or is not ours to see
-    return {"limits_unsure": True} if resource.state == UPDATING else {}
+def _resource(row: ResourceRow) -> Resource:
+    other = {"offering_uuid", "resource_uuid", "backend_metadata", "last_sync"}
+    return Resource(
+        **{k: v for k, v in row if k not in other},
+        told_limits=row.limits,
+        scope_uuid=row.resource_uuid,
+        metadata=row.backend_metadata,
+        last_sync=row.last_sync if "last_sync" in row.model_fields_set else None,
+    )
+
+
+def _quotas(plans: object) -> dict[str, dict[str, object]]:
+    """Amounts that plans include, by the plan's uuid; a zero is no amount."""
+    found: dict[str, dict[str, object]] = {}
+    for plan in plans if isinstance(plans, list) else ():
+        quotas = plan.get("quotas") if isinstance(plan, dict) else None
+        if isinstance(quotas, dict):
+            found[str(undashed(plan.get("uuid")))] = {k: v for k, v in quotas.items() if v}
+    return found
 
 
 def _slugs_change(resource: Resource, order: OrderRow | None) -> dict[str, Any]:
@@ -306,6 +426,11 @@ def _terminated(row: ResourceRow, offering: Offering) -> Claim:
         parents.append(fold(customer + row.customer_slug))
     text = f'resource "{row.name}" {row.uuid} of offering "{offering.name}" is {TERMINATED} in Waldur'
     return Claim("terminated", text, tuple(parents), offering.name)
+
+
+def _last_part(url: str) -> str:
+    """The uuid at the end of an object's URL."""
+    return str(undashed(url.rstrip("/").rpartition("/")[2]))
 
 
 def _expired(moment: datetime | None, now: datetime) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
@@ -25,9 +25,25 @@ def _day(value: object) -> object:
     return value[:10] if isinstance(value, str) else value
 
 
+def _hexed(value: object) -> object:
+    return "" if value is None else undashed(value)
+
+
+def _moment(value: object) -> object:
+    """A time in UTC as it is compared; nothing yet is the empty text, a key that is not there is None."""
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        return value
+    when = datetime.fromisoformat(value)
+    return (when if when.tzinfo else when.replace(tzinfo=UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 Hex = Annotated[str, BeforeValidator(undashed)]
 Text = Annotated[str, BeforeValidator(_blank)]
 Mapped = Annotated[dict[str, Any], BeforeValidator(_mapping)]
+Hexed = Annotated[str, BeforeValidator(_hexed)]
+Moment = Annotated[str | None, BeforeValidator(_moment)]
 Day = Annotated[date | None, BeforeValidator(_day)]
 
 
@@ -60,6 +76,11 @@ class ResourceRow(Row):
     restrict_member_access: bool = False
     created: Day = None
     end_date: Day = None
+    plan_uuid: Hexed = ""
+    resource_uuid: Hexed = ""
+    backend_metadata: Mapped = {}
+    error_message: Text = ""
+    last_sync: Moment = None
 
 
 class OrderRow(Row):
@@ -71,6 +92,7 @@ class OrderRow(Row):
     type: str
     marketplace_resource_uuid: Hex
     limits: Mapped = {}
+    plan_uuid: Hexed = ""
     project_slug: Text = ""
     customer_slug: Text = ""
 
@@ -94,3 +116,42 @@ class PermissionRow(Row):
     role: Text = ""
     created: Text = ""  # with the role it tells two rows of one user apart
     expiration_time: datetime | None = None
+
+
+class UserLimitRow(Row):
+    """A row of component-user-usage-limits; ``resource`` and ``user`` are URLs."""
+
+    resource: str
+    user: str
+    component_type: str
+    limit: str | int | float | None = None
+
+
+class ServiceAccountRow(Row):
+    """A row of marketplace-project-service-accounts or marketplace-course-accounts."""
+
+    uuid: Hex
+    project_uuid: Hex
+    username: Text = ""
+    state: Text = ""
+
+
+class ComponentRow(Row):
+    """A component of an offering as the offering itself lists it."""
+
+    uuid: Hex
+    type: str
+    name: Text = ""
+    measured_unit: Text = ""
+    billing_type: Text = ""
+    limit_amount: float | None = None
+    limit_period: Text = ""
+    unit_factor: int | None = None
+    description: Text = ""
+    article_code: Text = ""
+    min_value: float | None = None
+    max_value: float | None = None
+    max_available_limit: float | None = None
+    default_limit: float | None = None
+    is_boolean: bool | None = None
+    is_prepaid: bool | None = None

@@ -1,0 +1,125 @@
+"""What an apply did, object by object, and how the world still differs from what was wanted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from reconciler.plan import Plan
+from reconciler.state.diff import Action, Change, equal, values_of
+from reconciler.state.kinds import KINDS
+from reconciler.state.model import Address, State, json_value
+
+
+class Event(StrEnum):
+    """What happens during an apply, in the words of Terraform's event stream."""
+
+    START = "apply_start"
+    PROGRESS = "apply_progress"
+    COMPLETE = "apply_complete"
+    ERRORED = "apply_errored"
+
+
+Listener = Callable[[Event, Change, float, str], None]
+
+
+@dataclass
+class Outcome:
+    """What an apply did. ``failures``: why, by address; ``done``: seconds by address.
+
+    ``final``: failures that another try cannot mend; ``left``: what somebody else finished meanwhile.
+    """
+
+    done: dict[Address, float] = field(default_factory=dict)
+    failures: dict[Address, str] = field(default_factory=dict)
+    final: set[Address] = field(default_factory=set)
+    left: dict[Address, str] = field(default_factory=dict)
+    applied: list[Change] = field(default_factory=list)
+
+    def count(self, action: Action) -> int:
+        """Changes of this action that the read afterwards confirmed."""
+        return sum(c.action is action for c in self.applied)
+
+
+class Record:
+    """One apply underway: its plan, its outcome so far, and who listens."""
+
+    def __init__(self, plan: Plan, listener: Listener | None = None) -> None:
+        self.plan = plan
+        self.outcome = Outcome()
+        self.by_address = {c.address: c for c in plan.changes}
+        self._listener = listener or (lambda event, change, seconds, text: None)
+        self._started: dict[Address, float] = {}
+
+    def start(self, change: Change) -> None:
+        """Its first command or request is about to be sent."""
+        if change.address not in self._started:
+            self._started[change.address] = time.monotonic()
+            self._listener(Event.START, change, 0.0, "")
+
+    def progress(self, change: Change) -> None:
+        """Nothing complained; the read afterwards tells."""
+        self.outcome.done[change.address] = self._seconds(change)
+        self._listener(Event.PROGRESS, change, self.outcome.done[change.address], "")
+
+    def complete(self, change: Change) -> None:
+        """A read showed that it is as it should be: an error text about it was none."""
+        self.outcome.failures.pop(change.address, None)
+        self.outcome.final.discard(change.address)
+        self.outcome.applied.append(change)
+        self._listener(Event.COMPLETE, change, self.outcome.done.get(change.address, 0.0), "")
+
+    def fail(self, change: Change, text: str, *, final: bool = False) -> None:
+        """It could not be done; ``final``: another try cannot mend it."""
+        self.outcome.failures[change.address] = text
+        self.outcome.done.pop(change.address, None)
+        if final:
+            self.outcome.final.add(change.address)
+        self._listener(Event.ERRORED, change, self._seconds(change), text)
+
+    def leave(self, change: Change, text: str) -> None:
+        """Somebody else has finished it meanwhile."""
+        self.outcome.left[change.address] = text
+        self._listener(Event.PROGRESS, change, self._seconds(change), text)
+
+    def _seconds(self, change: Change) -> float:
+        return time.monotonic() - self._started.get(change.address, time.monotonic())
+
+    def ready(self, changes: Iterable[Change]) -> list[Change]:
+        """Those that may be tried: what depends on something that failed is left out, by name."""
+        return [c for c in changes if not self._skip(c)]
+
+    def _skip(self, change: Change) -> bool:
+        outcome = self.outcome
+        if change.address in outcome.failures or change.address in outcome.left:
+            return True
+        needs = set(change.needs)
+        if change.action is not Action.DELETE:
+            needs |= set(KINDS[change.address.kind].depends(change.address.key, change.after or {}))
+        for need in sorted(needs & self.by_address.keys()):
+            if need in outcome.failures:
+                self.fail(change, f"not tried: it depends on {need}")
+                return True
+            if need in outcome.left:
+                self.leave(change, f"not tried: {need}: {outcome.left[need]}")
+                return True
+        return False
+
+
+def mismatch(change: Change, actual: State) -> str:
+    """How the world still differs from what a change should have made, or nothing."""
+    present = actual.get(change.address)
+    if change.action is Action.DELETE:
+        return "still there after its removal" if present is not None else ""
+    if present is None:
+        return "not there after its creation" if change.action is Action.CREATE else "vanished meanwhile"
+    values = values_of(present)
+    after = change.after or {}
+    wrong = [
+        f"{name} is {json_value(values.get(name))!r} instead of {json_value(after[name])!r}"
+        for name in change.changed()
+        if not equal(name, values.get(name), after[name])
+    ]
+    return f"still differs after the change: {'; '.join(wrong)}" if wrong else ""

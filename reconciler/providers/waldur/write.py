@@ -1,0 +1,121 @@
+"""Changes of the portal's objects as requests, each safe to send again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from waldur_client import Endpoints
+
+from reconciler.providers.waldur.client import ReconcileClient
+from reconciler.state.diff import Action, Change
+from reconciler.state.facts import DONE, ERROR_CREATING, EXECUTING, OK, ORDER_ERRED, PENDING_PROVIDER, REQUESTED
+from reconciler.state.model import Value, json_value
+
+_METADATA = frozenset({"qos", "fairshare", "grp_tres_mins"})
+
+
+def write(client: ReconcileClient, change: Change, metadata: Mapping[str, Any]) -> None:
+    """Make one change. ``metadata`` is what the resource's backend metadata holds beside ours.
+
+    Raises :class:`WaldurError` with the first request that was refused; those before it stay done.
+    """
+    _WRITERS[change.address.kind](client, change, metadata)
+
+
+def _order(client: ReconcileClient, change: Change, metadata: Mapping[str, Any]) -> None:
+    """One step of an order's life: approved by the provider, then done or erred."""
+    uuid = change.address.key[0]
+    after = change.after or {}
+    match (change.before or {}).get("state"), after.get("state"):
+        case (state, str(wanted)) if state == PENDING_PROVIDER and wanted == EXECUTING:
+            client.marketplace_order_approve_by_provider(uuid)
+        case (_, str(wanted)) if wanted == DONE:
+            client.marketplace_order_set_state_done(uuid)
+        case (_, str(wanted)) if wanted == ORDER_ERRED:
+            # both keys: servers before 8 answer 500 when one is missing
+            client.marketplace_order_set_state_erred(uuid, str(after.get("error_message") or ""), "")
+
+
+def _resource(client: ReconcileClient, change: Change, metadata: Mapping[str, Any]) -> None:
+    uuid = change.address.key[0]
+    after, changed = change.after or {}, set(change.changed())
+    if "backend_id" in changed:
+        client.marketplace_provider_resource_set_backend_id(uuid, str(after["backend_id"]))
+    if changed & _METADATA:
+        client.marketplace_provider_resource_set_backend_metadata(uuid, {**metadata, **_metadata(after)})
+    if "limits" in changed:
+        client.marketplace_provider_resource_set_limits(uuid, _limits(after["limits"]))
+    if "state" in changed or "error_message" in changed:
+        if after.get("state") == OK:
+            client.action(Endpoints.MarketplaceProviderResources, uuid, "set_state_ok")
+        else:
+            body = {"error_message": after.get("error_message") or "", "error_traceback": ""}
+            client.action(Endpoints.MarketplaceProviderResources, uuid, "set_as_erred", body)
+    if "last_sync" in changed:
+        client.action(Endpoints.MarketplaceProviderResources, uuid, "refresh_last_sync")
+
+
+def _metadata(after: Mapping[str, Value]) -> dict[str, Any]:
+    names = after.get("qos")
+    return {
+        "qos": ",".join(sorted(names)) if isinstance(names, frozenset) else "",
+        "fairshare": after.get("fairshare"),
+        "limits": json_value(after.get("grp_tres_mins")),
+    }
+
+
+def _limits(text: Value) -> dict[str, float | int]:
+    found: dict[str, float | int] = {}
+    for part in str(text or "").split(","):
+        name, _, amount = part.partition("=")
+        if amount:
+            found[name] = float(amount) if "." in amount else int(amount)
+    return found
+
+
+def _offering_user(client: ReconcileClient, change: Change, metadata: Mapping[str, Any]) -> None:
+    uuid = change.address.key[0]
+    before, after = change.before or {}, change.after or {}
+    endpoint = Endpoints.MarketplaceOfferingUsers
+    if before.get("state") in (REQUESTED, ERROR_CREATING) and after.get("state") != before.get("state"):
+        client.action(endpoint, uuid, "begin_creating")
+    if "username" in change.changed():
+        # Waldur puts the state to OK with it
+        client._patch_resource(endpoint, uuid, {"username": after["username"]})  # the base's own way to patch
+    elif after.get("state") == ERROR_CREATING:
+        client.action(endpoint, uuid, "set_error_creating")
+
+
+def _component(client: ReconcileClient, change: Change, metadata: Mapping[str, Any]) -> None:
+    offering, name = change.address.key
+    endpoint = Endpoints.MarketplaceProviderOffering
+    if change.action is Action.DELETE:
+        client.action(endpoint, offering, "remove_offering_component", {"uuid": metadata["uuid"]})
+        return
+    body = {"type": name, **{k: _plain(k, v) for k, v in (change.after or {}).items()}}
+    if change.action is Action.CREATE:
+        body = {k: v for k, v in body.items() if v is not None}
+        client.action(endpoint, offering, "create_offering_component", body, valid=(201,))
+    else:
+        client.action(endpoint, offering, "update_offering_component", {**body, "uuid": metadata["uuid"]})
+
+
+_NUMBERS = frozenset({"limit_amount", "min_value", "max_value", "max_available_limit", "default_limit"})
+_SWITCHES = frozenset({"is_boolean", "is_prepaid"})
+
+
+def _plain(field: str, value: Value) -> object:
+    if field in _NUMBERS:
+        return float(value) if isinstance(value, str) and value else None
+    if field in _SWITCHES:
+        return value == "true"
+    return value
+
+
+_WRITERS: dict[str, Callable[[ReconcileClient, Change, Mapping[str, Any]], None]] = {
+    "waldur.order": _order,
+    "waldur.resource": _resource,
+    "waldur.offering_user": _offering_user,
+    "waldur.component": _component,
+}
