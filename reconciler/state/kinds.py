@@ -90,6 +90,11 @@ def qos(name: str) -> Address:
     return Address("slurm.qos", (name,))
 
 
+def homedir(user_name: str) -> Address:
+    """The address of a user's home directory."""
+    return Address("host.homedir", (user_name,))
+
+
 def _account_depends(key: tuple[str, ...], values: Mapping[str, Value]) -> tuple[Address, ...]:
     parent = values.get("parent")
     above = (account(parent),) if isinstance(parent, str) and parent else ()
@@ -140,6 +145,16 @@ KINDS: dict[str, Kind] = {
             3,
             (Field("default_account", Compare.TEXT, "account of jobs that name none"),),
             _user_depends,
+        ),
+        Kind(
+            "host.homedir",
+            ("user",),
+            4,
+            (
+                Field("path", Compare.TEXT, "where it is"),
+                Field("owner", Compare.TEXT, "user name, or 'uid N' where it is somebody else's"),
+                Field("mode", Compare.TEXT, "permissions, in octal"),
+            ),
         ),
     )
 }

@@ -89,6 +89,26 @@ class TresExcept:
         return {**kept, **self.wanted}
 
 
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """Permissions of a directory that its owner may choose: usable for the owner, not writable for everybody.
+
+    Modes are octal text. ``wanted`` is written to any other one.
+    """
+
+    wanted: str
+
+    def accepts(self, actual: Value) -> bool:
+        """True for the wanted mode, and for any other where the owner has rwx and the world no w."""
+        if not isinstance(actual, str) or not re.fullmatch("[0-7]{1,5}", actual):
+            return False
+        return actual == self.wanted or int(actual, 8) & 0o702 == 0o700
+
+    def target(self, actual: Value) -> Value:
+        """Always the wanted mode."""
+        return self.wanted
+
+
 @dataclass(frozen=True)
 class Refused:
     """A wanted value that cannot or must not be written, and why."""
@@ -111,7 +131,7 @@ def accepts(wanted: Wanted, actual: Value) -> bool:
         return True
     if isinstance(wanted, Refused):
         return False  # a person has to look, whatever the cluster happens to have
-    if isinstance(wanted, Unless | AtLeast | TresExcept):
+    if isinstance(wanted, Unless | AtLeast | TresExcept | Mode):
         return wanted.accepts(actual)
     return wanted == actual
 
@@ -122,7 +142,7 @@ def target(wanted: Wanted, actual: Value) -> Value:
         return actual
     if isinstance(wanted, Refused):
         return target(wanted.wanted, actual)
-    if isinstance(wanted, Unless | AtLeast | TresExcept):
+    if isinstance(wanted, Unless | AtLeast | TresExcept | Mode):
         return wanted.target(actual)
     return wanted  # type: ignore[return-value]  # a plain value is all that is left
 
