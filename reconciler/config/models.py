@@ -80,6 +80,18 @@ def _umask(value: object) -> object:
 Umask = Annotated[str, BeforeValidator(_umask)]
 
 
+def _directory(value: object) -> object:
+    if not isinstance(value, str) or not value:
+        return value or None
+    parts = value.rstrip("/").split("/")
+    if not value.startswith("/") or not value.isprintable() or not all(parts[1:]) or {".", ".."} & set(parts):
+        raise ValueError("must be the absolute path of a directory, for example /home")
+    return value.rstrip("/") or value
+
+
+Directory = Annotated[str | None, BeforeValidator(_directory)]
+
+
 class SlurmSettings(Section):
     """``backend_settings`` of a SLURM offering."""
 
@@ -94,7 +106,6 @@ class SlurmSettings(Section):
             "check_backend_id_uniqueness",
             "check_all_offerings",
             "backend_id_max_retries",
-            "homedir_base_path",
             "homedir_quota",
             "project_directory",
             "ldap",
@@ -103,9 +114,6 @@ class SlurmSettings(Section):
             "cpu_unit_factor",
             "mem_unit_factor",
             "gpu_unit_factor",
-            "enable_user_homedir_account_creation",
-            "homedir_umask",
-            "default_homedir_umask",
             "cscs_dwdi_api_url",
             "cscs_dwdi_client_id",
             "cscs_dwdi_client_secret",
@@ -140,6 +148,16 @@ class SlurmSettings(Section):
     enable_user_homedir_account_creation: bool = True
     homedir_umask: Umask | None = None
     default_homedir_umask: Umask | None = None
+    homedir_base_path: Directory = None
+
+    @property
+    def home_mode(self) -> int:
+        """The mode of new homes. Old files name a mode where a umask belongs, and mean it as one.
+
+        The owner always has his home to himself: rwx for him, never w for everybody.
+        """
+        number = int(self.default_homedir_umask or self.homedir_umask or "0077", 8)
+        return (number | 0o700 if number & 0o700 else 0o777 & ~number) & ~0o002
 
     @property
     def hierarchy_root(self) -> str:

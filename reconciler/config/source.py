@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from reconciler.config.block import Section
-from reconciler.config.models import FILE_SCHEME, Config
+from reconciler.config.models import FILE_SCHEME, Config, SlurmSettings
 from reconciler.errors import ConfigError
 
 DEFAULT_NAME = "waldur-site-agent-config.yaml"
@@ -195,7 +195,7 @@ class _Reader:
             known[name] = info.annotation
         for key, value in data.items():
             here = (*path, str(key))
-            if str(key) in model.UNUSED and str(key) != "homedir_umask":  # that one has a warning of its own
+            if str(key) in model.UNUSED:
                 yield str(key)
             elif str(key) in known:
                 for inner, at in _sections(known[str(key)], value):
@@ -230,13 +230,14 @@ class _Reader:
                 if isinstance(component, dict) and not component.get("measured_unit") and not component.get("unit"):
                     self.problem((*here, "backend_components", str(name), "measured_unit"), "missing, and required")
 
-    def _legacy(self, settings: Any, number: int) -> None:
-        mask = settings.homedir_umask
+    def _legacy(self, settings: SlurmSettings, number: int) -> None:
+        key = "homedir_umask" if settings.default_homedir_umask is None else "default_homedir_umask"
+        mask = getattr(settings, key)
         if mask is not None and int(mask, 8) & 0o700:
-            line = self.line(("offerings", number, "backend_settings", "homedir_umask"))
+            line = self.line(("offerings", number, "backend_settings", key))
             self.warnings.append(
-                f'{self.path}:{line}: homedir_umask "{mask}" as a umask would lock the owner out; read as the mode it '
-                f'was meant to be: homes are {mask} (write default_homedir_umask: "0077" instead)'
+                f'{self.path}:{line}: {key} "{mask}" as a umask would lock the owner out; read as the mode it '
+                f'was meant to be: homes are {settings.home_mode:04o} (write default_homedir_umask: "0077" instead)'
             )
 
     def _served(self, offering: Any, number: int) -> None:

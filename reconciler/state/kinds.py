@@ -126,6 +126,11 @@ def on_cluster(address: Address) -> bool:
     return KINDS[address.kind].stage is Stage.CLUSTER
 
 
+def homedir(user_name: str) -> Address:
+    """The address of a user's home directory."""
+    return Address("host.homedir", (user_name,))
+
+
 def _account_depends(key: tuple[str, ...], values: Mapping[str, Value]) -> tuple[Address, ...]:
     parent = values.get("parent")
     above = (account(parent),) if isinstance(parent, str) and parent else ()
@@ -234,6 +239,17 @@ KINDS: dict[str, Kind] = {
                 Field("is_prepaid", Compare.TEXT, "true or false: paid at the order"),
             ),
             stage=Stage.REPORT,
+        ),
+        Kind(
+            "host.homedir",
+            ("user",),
+            0,
+            (
+                Field("path", Compare.TEXT, "where it is"),
+                Field("owner", Compare.TEXT, "user name, or 'uid N' where it is somebody else's"),
+                Field("mode", Compare.TEXT, "permissions, in octal"),
+            ),
+            stage=Stage.HOST,
         ),
     )
 }

@@ -93,6 +93,26 @@ class TresExcept(Constraint):
         return {**kept, **self.wanted}
 
 
+@dataclass(frozen=True, slots=True)
+class Mode(Constraint):
+    """Permissions of a directory that its owner may choose: usable for the owner, not writable for everybody.
+
+    Modes are octal text. ``wanted`` is written to any other one.
+    """
+
+    wanted: str
+
+    def accepts(self, actual: Value) -> bool:
+        """True for the wanted mode, and for any other where the owner has rwx and the world no w."""
+        if not isinstance(actual, str) or not re.fullmatch("[0-7]{1,5}", actual):
+            return False
+        return actual == self.wanted or int(actual, 8) & 0o702 == 0o700
+
+    def target(self, actual: Value) -> Value:
+        """Always the wanted mode."""
+        return self.wanted
+
+
 @dataclass(frozen=True)
 class TresWithin(Constraint):
     """A TRES map of which only the ``managed`` TRES have an owner here; what is not wanted of them is cleared."""
