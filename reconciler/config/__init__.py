@@ -1,6 +1,6 @@
 """The one YAML file: what waldur-site-agent reads, plus our own ``reconcile:`` block."""
 
-from reconciler.config.block import FairshareFrom, Guards, QosPolicy, ReconcileBlock, Runner
+from reconciler.config.block import FairshareFrom, Guards, QosPolicy, ReconcileBlock, Runner, Usernames
 from reconciler.config.models import Component, Config, Offering, SlurmSettings
 from reconciler.config.source import default_path, load
 
@@ -14,6 +14,7 @@ __all__ = [
     "ReconcileBlock",
     "Runner",
     "SlurmSettings",
+    "Usernames",
     "default_path",
     "load",
 ]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from reconciler.config.pattern import parse
 
 
 def _as_decimal(value: object) -> object:
@@ -85,6 +88,45 @@ class QosPolicy(Section):
     flags: tuple[str, ...] = ()
 
 
+def _pattern(value: object) -> object:
+    if isinstance(value, dict):  # what YAML makes of an unquoted {last_name}
+        raise ValueError('must be in quotes, like "{first_initial}{last_name}"')
+    if isinstance(value, str):
+        parse(value)
+    return value
+
+
+NamePattern = Annotated[str, BeforeValidator(_pattern)]
+
+
+class Usernames(Section):
+    """How user names are made. ``options`` are for backends of other packages, all else is the generator's."""
+
+    pattern: NamePattern = "{first_initial}{last_name}"
+    fallbacks: tuple[NamePattern, ...] = ("{last_name}", "{first_name}", "{email_name}")
+    prefix: str = ""
+    min_length: Annotated[int, Field(ge=1, le=32)] = 2
+    max_length: Annotated[int, Field(ge=1, le=32)] = 32  # useradd refuses more
+    count_from: Annotated[int, Field(ge=0, le=9999)] = 2
+    reserved: tuple[str, ...] = ()
+    options: dict[str, object] = Field(default_factory=dict)
+
+    @field_validator("prefix")
+    @classmethod
+    def _prefix(cls, value: str) -> str:
+        if value and not re.fullmatch(r"[a-z][a-z0-9_-]*", value):
+            raise ValueError(f"{value!r} must begin with a letter and hold nothing but a-z 0-9 _ -")
+        return value
+
+    @model_validator(mode="after")
+    def _room(self) -> Usernames:
+        if self.min_length > self.max_length:
+            raise ValueError(f"min_length {self.min_length} is more than max_length {self.max_length}")
+        if len(self.prefix) >= self.max_length:
+            raise ValueError(f"prefix {self.prefix!r} leaves no room in max_length {self.max_length}")
+        return self
+
+
 def _state_dir() -> Path:
     if os.geteuid() == 0:
         return Path("/var/lib/reconcile")
@@ -116,5 +158,6 @@ class ReconcileBlock(Section):
     guards: Guards = Field(default_factory=Guards)
     runner: Runner = Field(default_factory=Runner)
     clusters: dict[str, Runner] = Field(default_factory=dict)
+    usernames: Usernames = Field(default_factory=Usernames)
     http_timeout: Annotated[int, Field(gt=0)] = 60
     http_retries: Annotated[int, Field(ge=0, le=10)] = 4

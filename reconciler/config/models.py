@@ -180,7 +180,6 @@ class Offering(Section):
 
     UNUSED: ClassVar[frozenset[str]] = frozenset(
         [
-            "username_management_backend",
             "mqtt_enabled",
             "stomp_enabled",
             "websocket_use_tls",
@@ -206,7 +205,13 @@ class Offering(Section):
     reporting_backend: str | None = None
     backend_settings: SlurmSettings = Field(default_factory=SlurmSettings)
     backend_components: dict[str, Component] = Field(default_factory=dict)
+    username_management_backend: str = "base"
     verify_ssl: bool = True
+
+    @field_validator("username_management_backend", mode="before")
+    @classmethod
+    def _no_backend_is_base(cls, value: object) -> object:
+        return "base" if value in (None, "") else value
 
     @field_validator("backend_type", "order_processing_backend", "membership_sync_backend", "reporting_backend")
     @classmethod
