@@ -55,12 +55,14 @@ def fill(portal: StandIn, accounts: int) -> None:
             who = f"u{n * USERS_EACH + k}"
             users[who] = {"uuid": uid("o", who), "user_uuid": uid("u", who), "username": who, "state": "OK"}
             permissions.append({"project_uuid": uid("p", str(n)), "user_uuid": uid("u", who), "expiration_time": None})
-    portal.world |= {
-        "resources": resources,
-        "offering_users": [{"is_restricted": False, **u} for u in users.values()],
-        "permissions": permissions,
-        "projects": projects,
-    }
+    portal.world.update(
+        {
+            "resources": resources,
+            "offering_users": [{"is_restricted": False, **u} for u in users.values()],
+            "permissions": permissions,
+            "projects": projects,
+        }
+    )
     portal.push()
 
 
