@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+from reconciler import homes
 from reconciler.errors import CommandError, ReconcileError
 from reconciler.fulfilment import Fulfilment
 from reconciler.outcome import Listener, Outcome, Record, mismatch
@@ -68,6 +69,7 @@ class Executor:
         portal = Fulfilment(self.portals, self.record)
         portal.before_cluster()
         self._cluster(plan, actual)
+        homes.write(self.runner, self.record)
         portal.after_cluster()
         return self.record.outcome
 

@@ -356,6 +356,7 @@ class _Builder:
                     self._member_values(chain),
                     f'{member.username} is a member of project "{chain.resource.project_name}"',
                     offering.name,
+                    member.needs,
                 )
                 if offering.backend_settings.default_account_policy == "common":
                     self._common_account(offering, name)

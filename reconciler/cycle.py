@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-from reconciler import build, guard
+from reconciler import build, guard, homes
 from reconciler.apply import Executor
 from reconciler.chains import Source, Standing
 from reconciler.config import Config, Offering, Runner
 from reconciler.errors import CommandError, ConfigError, ReadError, ReconcileError
 from reconciler.orders import with_orders
 from reconciler.outcome import Listener, Outcome
+from reconciler.people import Named, named
 from reconciler.plan import Plan, now_text, ordered, require_fresh, restricted
 from reconciler.providers.file import FilePortal
 from reconciler.providers.portal import Portal
@@ -29,11 +30,13 @@ from reconciler.state import ownership
 from reconciler.state.catalog import catalog_of, check
 from reconciler.state.diff import Action, Change, diff
 from reconciler.state.facts import Claim
-from reconciler.state.kinds import on_cluster
+from reconciler.state.kinds import KINDS
 from reconciler.state.model import Desired, State
 from reconciler.state.naming import fold
 from reconciler.state.portal import portal_state
 from reconciler.store import cluster_lock
+
+_PORTAL = frozenset(k.name for k in KINDS.values() if k.name.startswith("waldur."))
 
 Progress = Callable[[str], None]
 
@@ -117,16 +120,19 @@ class Cluster:
             facts = with_orders(self.portals[one.name].facts(now), processed=one.order_backend == "slurm")
             sources.append(Source(one, facts))
         progress(f"cluster {self.label}: building the desired state")
-        built = self._built(sources, reading, now)
+        told = portal_state(s.facts for s in sources)
+        people = self._named(sources, reading)
+        built = self._built(people.sources, reading, now)
         progress(f"cluster {self.label}: comparing")
         claims = self._claims(ownership.unclaimed(built.desired, built.scope, reading.state))
         desired = self._own(built, reading, claims, allowed)
         check(desired, catalog_of(reading.state, reading.tres))
         screened = self._guarded(diff(desired, reading.state), built, reading, allowed)
-        told = portal_state(s.facts for s in sources)
+        homes_ = self._homes(desired)
         wanted = report(built, desired, reading.state, screened.changes, self.config, now, screened.busy)
-        changes = [*screened.changes, *diff(wanted, told)]
-        actual = {**reading.state, **told}
+        others = (people.desired, homes_.desired, wanted)
+        actual = {**reading.state, **told, **homes_.actual}
+        changes = [*screened.changes, *(c for d in others for c in diff(d, actual))]
         live = [c for c in changes if not c.blocked]
         plan = Plan(
             cluster=reading.cluster,
@@ -134,9 +140,9 @@ class Cluster:
             changes=ordered(live, actual),
             blocked=tuple(sorted((c for c in changes if c.blocked), key=lambda c: c.address)),
             orphans=tuple(sorted(desired.orphans, key=lambda n: n.address)),
-            refused=tuple(desired.refused),
+            refused=(*desired.refused, *(n for d in others for n in d.refused)),
             waiting=(*desired.waiting, *screened.waiting, *wanted.waiting),
-            warnings=tuple(desired.warnings),
+            warnings=(*desired.warnings, *(n for d in others for n in d.warnings)),
             config_digest=self.config.digest,
             created=now_text(self.clock),
             resources=sum(len(s.facts.resources) for s in sources),
@@ -185,14 +191,27 @@ class Cluster:
             return executor.apply(plan, reading.state)
 
     def told(self, plan: Plan) -> State:
-        """What the portals hold at this moment about the objects of theirs that a plan changes."""
-        state: State = {}
+        """What a plan changes outside the cluster's database, as it is at this moment."""
+        state: State = homes.told(self.runner, plan.changes)
         for name, portal in self.portals.items():
-            concerned = [c.address for c in plan.changes if not on_cluster(c.address) and name in c.offerings]
+            concerned = [c.address for c in plan.changes if c.address.kind in _PORTAL and name in c.offerings]
             state |= portal.read(concerned) if concerned else {}
         return state
 
     # ------------------------------------------------------------------ parts of planning
+
+    def _named(self, sources: Sequence[Source], reading: Reading) -> Named:
+        """People who wait for a username get one where the offering's backend makes names."""
+        there = [a.key[0] for a in reading.state if a.kind == "slurm.user"]
+        return named(
+            sources, self.config.reconcile.usernames, there, lambda names: jobs.known_users(self.runner, list(names))
+        )
+
+    def _homes(self, desired: Desired) -> homes.Homes:
+        """The members' home directories; an emulated cluster has no host that could hold any."""
+        if self.runner.settings.emulator:
+            return homes.Homes()
+        return homes.read(self.runner, homes.members(self.offerings, desired))
 
     def _built(self, sources: Sequence[Source], reading: Reading, now: datetime) -> build.Built:
         """The desired state. Accounts that would be adopted are asked about, since they may be somebody else's."""

@@ -50,6 +50,7 @@ def offering(url: str, **more: Any) -> dict[str, Any]:
         "qos_default": "normal",
         "qos_downscaled": "slowdown",
         "qos_paused": "paused",
+        "enable_user_homedir_account_creation": False,
         **more.pop("backend_settings", {}),
     }
     return {

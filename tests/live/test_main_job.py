@@ -70,7 +70,7 @@ def test_a_plan_changes_nothing(site: Program, portal: StandIn, slurm: Slurm) ->
     done = site("plan")
     assert done.code == 0
     assert 'slurm.account["a_climate-a"] will be created' in done.out
-    assert "Plan: 3 to add, 0 to change, 0 to destroy." in done.out
+    assert "Plan: 3 to add, 1 to change, 0 to destroy." in done.out  # the change: Waldur is told
     assert slurm.state() == before
 
 

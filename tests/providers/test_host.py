@@ -497,7 +497,7 @@ def test_whoever_is_faster_keeps_what_he_made(base: Path, skel: Path, monkeypatc
     path = base / "daemon"
     for plant in (lambda p: p.symlink_to(victim), _directory_of_bin):
         monkeypatch.setattr(write, "_look", lambda *_, p=plant: (p(path), write._Found(None, ""))[1])
-        assert "File exists; now" in create(CommandRunner(LOCAL), account("/x"), str(path), 0o700)
+        assert "somebody made it meanwhile" in create(CommandRunner(LOCAL), account("/x"), str(path), 0o700)
         assert owner(victim) == (0, 0)
         assert list(victim.iterdir()) == []
         if path.is_symlink():
@@ -505,7 +505,7 @@ def test_whoever_is_faster_keeps_what_he_made(base: Path, skel: Path, monkeypatc
     assert owner(base / "daemon") == (2, 2)
 
 
-def test_an_interrupted_creation_says_what_is_there_and_the_next_plan_too(
+def test_an_interrupted_creation_is_no_home_and_the_next_one_makes_it(
     base: Path, skel: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> int:
@@ -514,10 +514,12 @@ def test_an_interrupted_creation_says_what_is_there_and_the_next_plan_too(
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", full)
         said = create(CommandRunner(LOCAL), account("/x"), f"{base}/daemon", 0o700)
-    assert "not finished: No space left on device; now a directory of uid 0 (mode 0700) is there" in said
+    assert "not finished: No space left on device; no home is there yet" in said
     entries = homedirs(CommandRunner(LOCAL), [f"{base}/daemon"])
     (change,) = changes(["daemon"], {"daemon": account("/x")}, entries, homedir_base_path=str(base))
-    assert "interrupted" in change.blocked
+    assert not change.blocked
+    assert create(CommandRunner(LOCAL), account("/x"), f"{base}/daemon", 0o700) == ""
+    assert owner(base / "daemon") == (1, 1)
 
 
 def test_elsewhere_without_the_helper_is_said(bin_path: Path, base: Path, no_helper: None) -> None:

@@ -8,12 +8,12 @@ order states with 409, HTML error pages.
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import json
 import re
 import socket
 import sys
-import time
 import uuid as uuids
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -141,7 +141,7 @@ async def habits(request: Request, call_next: Callable[[Request], Any]) -> Respo
             if fault.get("after"):  # it is done, and the answer is lost
                 await call_next(request)
             if fault.get("sleep"):
-                time.sleep(fault["sleep"])
+                await asyncio.sleep(fault["sleep"])
             if fault.get("change"):  # the world moves between two pages
                 for key, value in fault["change"].items():
                     WORLD[key] = value

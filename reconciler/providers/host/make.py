@@ -1,12 +1,13 @@
 """Making a home directory ourselves, with descriptors all the way: nothing that existed before is touched.
 
-Until the last two calls the new directory belongs to root with mode 0700, so nobody can interfere with what
+Until it has its name the new directory belongs to root with mode 0700, so nobody can interfere with what
 is put into it.
 """
 
 from __future__ import annotations
 
 import os
+import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -31,11 +32,24 @@ def make(base: int, name: str, account: Account, mode: int) -> None:
             walked = open_trusted(str(SKELETON))
             stack.callback(os.close, walked)
             skeleton = stack.enter_context(_opened(".", _LIST, walked))
-        os.mkdir(name, 0o700, dir_fd=base)
-        home = stack.enter_context(_opened(name, _LIST, base))
+        # under another name until it is whole, so that an interrupted creation is not taken for a home
+        unfinished = f".{name}.{secrets.token_hex(4)}.unfinished"
+        os.mkdir(unfinished, 0o700, dir_fd=base)
+        home = stack.enter_context(_opened(unfinished, _LIST, base))
         if skeleton is not None:
             _copy(skeleton, home, account, mode)
         _finish(home, account, mode)
+        _place(base, unfinished, name)
+
+
+def _place(base: int, unfinished: str, name: str) -> None:
+    try:
+        os.stat(name, dir_fd=base, follow_symlinks=False)
+    except FileNotFoundError:
+        # the base is root's alone, so nobody else puts anything there in between
+        os.rename(unfinished, name, src_dir_fd=base, dst_dir_fd=base)
+        return
+    raise FileExistsError(f"somebody made it meanwhile; {unfinished} beside it is ours and can go")
 
 
 def _copy(source: int, into: int, account: Account, mode: int) -> None:

@@ -182,7 +182,5 @@ def _wanted(user: str, account: Account, path: str, entry: Entry | None, mode: i
         return {**values, "owner": UNMANAGED, "mode": Refused(f"{mode:04o}", why)}
     if entry.uid != account.uid:
         why = f"{path} belongs to {_owner(entry, user, account)}; nothing is chowned that somebody else owns"
-        if entry.uid == 0:
-            why += " (it may be left of a creation that was interrupted: look into it, and remove or chown it)"
         return {**values, "owner": Refused(user, why), "mode": UNMANAGED}
     return values

@@ -134,8 +134,9 @@ def _by_ourselves(account: Account, path: str, mode: int) -> str:
         try:
             make(base, name, account, mode)
         except OSError as error:
-            now = _judge(path, _entry(base, name), account) or "the home is there, maybe incomplete"
-            return f"{path}: not finished: {_said(error)}; now {now.removeprefix(f'{path}: ')}"
+            entry = _entry(base, name)
+            now = "no home is there yet" if entry is None else _judge(path, entry, account) or "a home is there"
+            return f"{path}: not finished: {_said(error)}; {now.removeprefix(f'{path}: ')}"
     return ""
 
 

@@ -18,6 +18,7 @@ from reconciler.providers.waldur.rows import (
     OfferingUserRow,
     OrderRow,
     PermissionRow,
+    PersonRow,
     ResourceRow,
     Row,
     ServiceAccountRow,
@@ -191,16 +192,31 @@ class WaldurPortal:
         users: list[OfferingUser] = []
         bad: list[Note] = []
         held: list[str] = []
-        for row in self._checked(Endpoints.MarketplaceOfferingUsers, {}, OfferingUserRow):
+        named = self.offering.username_management_backend == "base"
+        model: type[OfferingUserRow] = OfferingUserRow if named else PersonRow
+        for row in self._checked(Endpoints.MarketplaceOfferingUsers, {}, model):
             try:
-                one = OfferingUserRow.model_validate(row)
+                one = PersonRow.model_validate(row)
             except ValidationError as error:
                 text = f"username {row.get('username')!r}: {_first(error)}"
                 address = Address("waldur.offering_user", (str(row.get("uuid") or "?"),))
                 bad.append(Note(address, text, self.offering.name))
                 held.append(str(row.get("username") or ""))
                 continue
-            users.append(OfferingUser(one.user_uuid, one.username, one.is_restricted, one.state, one.uuid))
+            users.append(
+                OfferingUser(
+                    one.user_uuid,
+                    one.username,
+                    one.is_restricted,
+                    one.state,
+                    one.uuid,
+                    login=one.user_username,
+                    first_name=one.user_first_name,
+                    last_name=one.user_last_name,
+                    full_name=one.user_full_name,
+                    email=one.user_email,
+                )
+            )
         return users, bad, held
 
     def _parsed(self, endpoint: str, model: type[R], row: dict[str, Any]) -> R:

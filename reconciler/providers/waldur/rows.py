@@ -108,6 +108,16 @@ class OfferingUserRow(Row):
     state: Text = ""
 
 
+class PersonRow(OfferingUserRow):
+    """The same with what names are made of; asked for only where they are made."""
+
+    user_username: Text = ""
+    user_first_name: Text = ""
+    user_last_name: Text = ""
+    user_full_name: Text = ""
+    user_email: Text = ""
+
+
 class PermissionRow(Row):
     """A row of a service provider's project_permissions: one per role."""
 

@@ -1,0 +1,107 @@
+"""Names for people who have none on the cluster yet: proposals by a username backend, as desired state."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from reconciler.chains import Source
+from reconciler.config import Usernames
+from reconciler.state import kinds
+from reconciler.state.facts import CREATING, ERROR_CREATING, OK, REQUESTED, OfferingUser
+from reconciler.state.model import UNMANAGED, Desired, Note, Obj
+from reconciler.state.naming import fold
+from reconciler.usernames import Person, Proposal, backend
+
+_UNNAMED = (REQUESTED, CREATING, "")  # older servers tell no state
+_UNIX_NAME = re.compile(r"[a-z_][a-z0-9_-]*")
+
+
+@dataclass
+class Named:
+    """Offerings as they will be once the portal has the proposed names."""
+
+    sources: list[Source]
+    desired: Desired = field(default_factory=Desired)
+
+
+def named(
+    sources: Sequence[Source],
+    settings: Usernames,
+    on_cluster: Iterable[str],
+    known: Callable[[Sequence[str]], frozenset[str]],
+) -> Named:
+    """Give a name to everyone who waits for one, where the offering has a backend that makes names.
+
+    ``known`` tells which of some names the head node has for somebody already. Raises ``ReconcileError``
+    for a backend that does not exist or answers nonsense.
+    """
+    taken = {fold(u.username) for s in sources for u in s.facts.offering_users if u.username} | set(on_cluster)
+    result = Named([])
+    for source in sources:
+        waiting = [u for u in source.facts.offering_users if u.uuid and not u.username and u.state in _UNNAMED]
+        proposals = _proposals(source, sources, waiting, settings, taken, known) if waiting else {}
+        users = []
+        for person in source.facts.offering_users:
+            proposal = proposals.get(person.uuid) if not person.username else None
+            if proposal is None:
+                users.append(person)
+                continue
+            address = kinds.offering_user(person.uuid)
+            offerings = frozenset({source.offering.name})
+            name = person.full_name or person.login or person.user_uuid
+            if proposal.problem:
+                values = {"state": ERROR_CREATING if person.state else UNMANAGED}
+                result.desired.objects[address] = Obj(values, f"{name}: {proposal.problem}", offerings)
+                result.desired.refused.append(Note(address, f"{name}: {proposal.problem}", source.offering.name))
+                users.append(person)
+                continue
+            taken.add(fold(proposal.username))
+            values = {"username": proposal.username, "state": OK if person.state else UNMANAGED}
+            reason = f"{name} waits for a username ({source.offering.username_management_backend})"
+            result.desired.objects[address] = Obj(values, reason, offerings)
+            users.append(replace(person, username=proposal.username, state=OK, needs=frozenset({address})))
+        result.sources.append(replace(source, facts=replace(source.facts, offering_users=tuple(users))))
+    return result
+
+
+def _proposals(
+    source: Source,
+    sources: Sequence[Source],
+    waiting: Sequence[OfferingUser],
+    settings: Usernames,
+    taken: set[str],
+    known: Callable[[Sequence[str]], frozenset[str]],
+) -> dict[str, Proposal]:
+    name = source.offering.username_management_backend
+    if name == "base":
+        return {}
+    # somebody with a name in another offering of the cluster keeps it here
+    elsewhere = {
+        u.user_uuid: u.username
+        for s in sources
+        if s.offering.waldur_api_url == source.offering.waldur_api_url
+        for u in s.facts.offering_users
+        if u.username
+    }
+    found = {u.uuid: Proposal(username=elsewhere[u.user_uuid]) for u in waiting if u.user_uuid in elsewhere}
+    people = [_person(u) for u in waiting if u.uuid not in found]
+    maker = backend(name, settings)
+    foreign: set[str] = set()
+    while people:
+        made = dict(maker.usernames(people, frozenset(taken | foreign)))
+        # a name that the head node has belongs to somebody, unless it was asked for by that very name
+        wanted = sorted(p.username for p in made.values() if p.username)
+        there = known(wanted) - foreign if name == "generator" and "{unix_name" not in settings.pattern else None
+        if not there:
+            return found | made
+        foreign |= there
+    return found
+
+
+def _person(user: OfferingUser) -> Person:
+    unix = user.login if _UNIX_NAME.fullmatch(user.login) else ""
+    return Person(
+        user.uuid, user.user_uuid, user.login, user.first_name, user.last_name, user.full_name, user.email, unix
+    )
