@@ -11,26 +11,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
+from reconciler import limits
 from reconciler.chains import Chain, Protected, Source, Standing, collisions, resolve
-from reconciler.config import Config, FairshareFrom, Offering
+from reconciler.config import Config, Offering
 from reconciler.state import kinds
 from reconciler.state.facts import LEAVING_STATES, Claim, OfferingUser, Resource
 from reconciler.state.model import (
     UNMANAGED,
     Address,
-    AtLeast,
     Desired,
     Note,
     Obj,
-    Refused,
-    Tres,
-    TresExcept,
     Unless,
     Wanted,
 )
 from reconciler.state.naming import clean_text, fold, name_problem
 from reconciler.state.ownership import Level, Scope
-from reconciler.state.units import UnitError, decimal, prepaid_months, to_units
 
 
 @dataclass
@@ -69,6 +65,8 @@ class _Builder:
         self.built = Built(self.desired, self.scope)
         self._values: dict[object, Mapping[str, Wanted]] = {}
         self._held_containers: dict[str, str] = {}
+        self._held_allocations: dict[str, str] = {}
+        self._keeps_qos = config.reconcile.extra_qos == "keep"
         self._protected = Protected(config.reconcile.guards.protected)
         for source in sources:
             self._scope(source)
@@ -78,7 +76,7 @@ class _Builder:
         self._qos_objects()
         for chain in chains:
             self._accounts(chain)
-        for name, why in self._held_containers.items():
+        for name, why in (self._held_containers | self._held_allocations).items():
             if kinds.account(name) not in self.desired.objects:
                 self._hold(name, why)
         for source in sources:
@@ -93,12 +91,14 @@ class _Builder:
         prefixes = (project, allocation) if settings.parent_account else (customer, project, allocation)
         if offering.order_backend == "slurm":  # else somebody else makes and removes its accounts
             root = fold(settings.hierarchy_root)
-            self.scope.levels.append(Level(offering.name, root, prefixes, _nothing(offering)))
+            self.scope.levels.append(Level(offering.name, root, prefixes, limits.nothing(offering)))
         for person in facts.offering_users:
             if person.username and (person.restricted or person.state in LEAVING_STATES):
                 why = "is restricted" if person.restricted else f"is in state {person.state}"
                 self.scope.outsiders[fold(person.username)] = f"the offering user {why} in Waldur"
         self.scope.known_users |= {fold(u.username) for u in facts.offering_users if u.username}
+        service = {u for names in facts.service_users.values() for u in names} | facts.closed_service_users
+        self.scope.known_users |= {fold(u) for u in service}
         self.desired.refused += facts.bad
         self.scope.held_users |= {fold(u) for u in facts.held_users}
         for name in facts.held_names:
@@ -119,7 +119,7 @@ class _Builder:
     def _hold_chain(self, chain: Chain, why: str) -> None:
         for level, name, _ in chain.names:
             if level == "allocation":
-                self._hold(name, why)
+                self._held_allocations.setdefault(name, why)
             else:  # others of its project or customer may be fine
                 self._held_containers.setdefault(name, why)
 
@@ -195,7 +195,7 @@ class _Builder:
             # somebody else makes the accounts; who may run on them is still ours
             self.scope.existing_only[chain.allocation] = "orders of its offering are processed elsewhere"
             self.built.resources[chain.allocation] = (offering, resource)
-            values = self._qos(offering, resource)
+            values = limits.qos(offering.backend_settings, resource, keeps=self._keeps_qos)
             self._add(kinds.account(chain.allocation), values, _reason(chain), offering.name)
             return
         root = fold(offering.backend_settings.hierarchy_root)
@@ -225,8 +225,8 @@ class _Builder:
         values = {
             **texts,
             "grp_tres_mins": self._limits(offering, resource),
-            "fairshare": self._fairshare(resource),
-            **self._qos(offering, resource),
+            "fairshare": limits.fairshare(self.config.reconcile.fairshare, resource),
+            **limits.qos(offering.backend_settings, resource, keeps=self._keeps_qos),
         }
         reason = _reason(chain)
         if chain.adopts(self.standing):
@@ -234,83 +234,12 @@ class _Builder:
         self._add(kinds.account(chain.allocation), values, reason, offering.name, chain.needs)
 
     def _limits(self, offering: Offering, resource: Resource) -> Wanted:
-        if self.config.reconcile.limits_owner == "cluster" and resource.order is None and resource.backend_id:
+        owner = self.config.reconcile.limits_owner
+        if owner == "cluster" and resource.order is None and resource.backend_id:
             return UNMANAGED
-        if resource.limits_unsure:
-            text = f'resource "{resource.name}" is being updated by an order that was not seen: limits left as they are'
-            self.desired.warnings.append(Note(resource_address(resource), text, offering.name))
-            return UNMANAGED
-        wanted: dict[str, int] = {}
-        unmanaged: set[str] = set()
-        problems: list[str] = []
-        for name, component in offering.backend_components.items():
-            factors = {fold(tres): target.factor for tres, target in component.target_components.items()} or {
-                fold(name): component.unit_factor
-            }
-            amount: object = component.limit if component.accounting_type == "usage" else resource.limits.get(name)
-            if amount is None:
-                if component.accounting_type != "usage":
-                    unmanaged |= factors.keys()
-                    text = f'resource "{resource.name}" has no limit for {name!r}: {", ".join(factors)} left as is'
-                    self.desired.warnings.append(Note(resource_address(resource), text, offering.name))
-                continue
-            try:
-                if component.accounting_type == "one" and resource.created:
-                    months = prepaid_months(resource.created, resource.end_date or resource.created)
-                    amount = decimal(amount) * months
-                for tres, factor in factors.items():
-                    wanted[tres] = wanted.get(tres, 0) + to_units(amount, factor)
-            except UnitError as error:
-                problems.append(f"limit of {name!r}: {error}")
-        result: Tres | TresExcept = TresExcept(wanted, frozenset(unmanaged)) if unmanaged else wanted
-        return Refused(result, "; ".join(problems), final=True) if problems else result
-
-    def _fairshare(self, resource: Resource) -> Wanted:
-        rule = self.config.reconcile.fairshare
-        if rule is None:
-            return UNMANAGED
-        if not isinstance(rule, FairshareFrom):
-            return rule
-        where, key = next(
-            (w, k)
-            for w, k in (
-                (resource.attributes, rule.attribute),
-                (resource.options, rule.option),
-                (resource.limits, rule.limit),
-            )
-            if k is not None
-        )
-        found = where.get(key)
-        if found is None:
-            return UNMANAGED
-        if found == "parent":
-            return "parent"
-        try:
-            return max(1, to_units(found, rule.factor))
-        except UnitError as error:
-            return Refused(None, f"{key}: {error}")
-
-    def _qos(self, offering: Offering, resource: Resource) -> dict[str, Wanted]:
-        """QoS list and default QoS. SLURM refuses a list that lacks the default in effect, so both are set."""
-        settings = offering.backend_settings
-        special = frozenset(fold(q) for q in (settings.qos_paused, settings.qos_downscaled) if q)
-        default = fold(settings.qos_default)
-        for flag, key, name in (
-            (resource.paused, "qos_paused", settings.qos_paused),
-            (resource.downscaled, "qos_downscaled", settings.qos_downscaled),
-        ):
-            if flag and name:
-                return {"qos": frozenset({fold(name)}), "default_qos": fold(name)}
-            if flag:
-                word = key.removeprefix("qos_")
-                why = f"the resource is {word}, but backend_settings.{key} is not set"
-                return {"qos": Refused(frozenset(), why)}
-        others = special - {default}
-        keeps = self.config.reconcile.extra_qos == "keep"
-        return {
-            "qos": AtLeast(frozenset({default}), others) if keeps else frozenset({default}),
-            "default_qos": Unless(default, frozenset(others)),
-        }
+        wanted, missing = limits.of_resource(offering, resource)
+        self.desired.warnings += [Note(resource_address(resource), text, offering.name) for text in missing]
+        return wanted
 
     # ------------------------------------------------------------------ members
 
@@ -353,14 +282,30 @@ class _Builder:
                     continue
                 self._add(
                     kinds.association(chain.allocation, name),
-                    self._member_values(chain),
+                    self._member_values(chain, member),
                     f'{member.username} is a member of project "{chain.resource.project_name}"',
                     offering.name,
                     member.needs,
                 )
                 if offering.backend_settings.default_account_policy == "common":
                     self._common_account(offering, name)
+            self._service_users(chain, problems, claimed)
         self._default_policy(offering)
+
+    def _service_users(self, chain: Chain, problems: dict[str, str], claimed: Mapping[str, set[str]]) -> None:
+        """Service and course accounts of the project are members like people, also in whom they lose access with."""
+        resource, offering = chain.resource, chain.source.offering
+        wanted = chain.source.facts.service_users.get(resource.project_uuid, frozenset())
+        for username in sorted(wanted) if not resource.restrict_member_access else ():
+            name = fold(username)
+            problem = problems.setdefault(name, self._user_problem(name, claimed))
+            if problem:
+                self.scope.held_users.add(name)
+                self.built.refused_members.setdefault(chain.allocation, []).append((name, problem))
+                continue
+            reason = f'{username} is a service or course account of project "{resource.project_name}"'
+            values = self._member_values(chain, None)
+            self._add(kinds.association(chain.allocation, name), values, reason, offering.name)
 
     def _user_problem(self, name: str, claimed: Mapping[str, set[str]]) -> str:
         if problem := name_problem(name):
@@ -381,16 +326,24 @@ class _Builder:
         address = Address("waldur.offering_user", (member.user_uuid,))
         self.desired.refused.append(Note(address, f"username {member.username!r}: {why}", offering.name))
 
-    def _member_values(self, chain: Chain) -> Mapping[str, Wanted]:
+    def _member_values(self, chain: Chain, member: OfferingUser | None) -> Mapping[str, Wanted]:
         squeezed = chain.resource.paused or chain.resource.downscaled
+        told = chain.source.facts.user_limits
+        own: Mapping[str, object] = {}
+        if told and member is not None:
+            of_resource = told.get(chain.resource.uuid, {})
+            own = of_resource.get(member.uuid) or of_resource.get(member.user_uuid) or {}
         # shared by all associations of a sort: there may be 100,000 of them
-        if squeezed not in self._values:
+        sort = (squeezed, chain.source.offering.name, told is None, tuple(sorted((k, str(v)) for k, v in own.items())))
+        if sort not in self._values:
             # 0 is how a leaving member is drained, so it has to go when one comes back
             values: dict[str, Wanted] = {"max_submit_jobs": Unless(None, frozenset({0}))}
+            if told is not None:
+                values["max_tres_mins"] = limits.of_member(chain.source.offering, own)
             if squeezed:
                 values |= {"qos": frozenset(), "default_qos": ""}  # the user's own would escape the account's
-            self._values[squeezed] = values
-        return self._values[squeezed]
+            self._values[sort] = values
+        return self._values[sort]
 
     def _common_account(self, offering: Offering, user: str) -> None:
         common = fold(offering.backend_settings.default_account)
@@ -425,17 +378,6 @@ def _texts(parent: str, name: str, account: str, organization: str = "") -> dict
         "parent": parent,
         "description": clean_text(name) or account,
         "organization": organization or account,
-    }
-
-
-def _nothing(offering: Offering) -> Tres | None:
-    """The limits of an ended account that stays (soft_delete)."""
-    if not offering.backend_settings.soft_delete:
-        return None
-    return {
-        fold(tres): 0
-        for name, component in offering.backend_components.items()
-        for tres in component.target_components or (name,)
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -14,9 +14,10 @@ from reconciler.apply import Executor
 from reconciler.chains import Source, Standing
 from reconciler.config import Config, Offering, Runner
 from reconciler.errors import CommandError, ConfigError, ReadError, ReconcileError
+from reconciler.memory import Memory, Name
 from reconciler.orders import with_orders
 from reconciler.outcome import Listener, Outcome
-from reconciler.people import Named, named
+from reconciler.people import Named, former, named, present
 from reconciler.plan import Plan, now_text, ordered, require_fresh, restricted
 from reconciler.providers.file import FilePortal
 from reconciler.providers.portal import Portal
@@ -26,12 +27,12 @@ from reconciler.providers.slurm.read import Reading, SlurmReader
 from reconciler.providers.waldur.client import ReconcileClient
 from reconciler.providers.waldur.read import WaldurPortal
 from reconciler.reported import report
-from reconciler.state import ownership
+from reconciler.state import kinds, ownership
 from reconciler.state.catalog import catalog_of, check
 from reconciler.state.diff import Action, Change, diff
 from reconciler.state.facts import Claim
 from reconciler.state.kinds import KINDS
-from reconciler.state.model import Desired, State
+from reconciler.state.model import Desired, Note, State
 from reconciler.state.naming import fold
 from reconciler.state.portal import portal_state
 from reconciler.store import cluster_lock
@@ -80,6 +81,9 @@ class Cluster:
         self.runner = CommandRunner(runner)
         self.reader = SlurmReader(self.runner, name)
         self.clock = clock
+        self.memory = Memory(config.reconcile.state_dir)
+        self._present: set[Name] = set()
+        self._remembered: Mapping[tuple[str, str], frozenset[str]] = {}
         self.portals: dict[str, Portal] = {o.name: _portal(o, config) for o in offerings}
 
     @property
@@ -122,7 +126,9 @@ class Cluster:
         progress(f"cluster {self.label}: building the desired state")
         told = portal_state(s.facts for s in sources)
         people = self._named(sources, reading)
+        self._present = present(people.sources)
         built = self._built(people.sources, reading, now)
+        self._former(built, sources)
         progress(f"cluster {self.label}: comparing")
         claims = self._claims(ownership.unclaimed(built.desired, built.scope, reading.state))
         desired = self._own(built, reading, claims, allowed)
@@ -183,14 +189,36 @@ class Cluster:
                 held.enter_context(cluster_lock(self.config.reconcile.state_dir, plan.cluster))
                 reading = None
             if reading is None:
-                reading = self.reader.read()
-                require_fresh(plan, {**reading.state, **self.told(plan)})
+                reading = self.require_fresh(plan)
             if plan.cluster != reading.cluster:
                 raise ReconcileError(f"the plan is for cluster {plan.cluster!r}, this one is {reading.cluster!r}")
             executor = Executor(self.runner, lambda: self.reader.read().state, listener, self.portals)
             return executor.apply(plan, reading.state)
 
-    def told(self, plan: Plan) -> State:
+    def remember(self) -> None:
+        """Keep who was seen under which username, before anything is made: a name forgotten is a stranger's later."""
+        known = {(portal, person, n) for (portal, person), names in self._remembered.items() for n in names}
+        self.memory.remember(self._present - known)
+
+    def _former(self, built: build.Built, sources: Sequence[Source]) -> None:
+        """Associations of usernames that people had once are ours as well."""
+        try:
+            self._remembered = self.memory.usernames()
+        except ReconcileError as error:
+            text = f"former usernames count as orphans, since the memory of earlier runs cannot be read: {error}"
+            built.desired.warnings.append(Note(kinds.user("*"), text))
+            return
+        past = former(sources, self._remembered)
+        built.scope.known_users |= past.keys()
+        built.scope.outsiders |= past
+
+    def require_fresh(self, plan: Plan) -> Reading:
+        """The cluster as it is now. Raises :class:`StalePlanError` where it moved on since the plan was made."""
+        reading = self.reader.read()
+        require_fresh(plan, {**reading.state, **self._elsewhere(plan)})
+        return reading
+
+    def _elsewhere(self, plan: Plan) -> State:
         """What a plan changes outside the cluster's database, as it is at this moment."""
         state: State = homes.told(self.runner, plan.changes)
         for name, portal in self.portals.items():

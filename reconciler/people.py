@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from reconciler.chains import Source
@@ -16,6 +16,34 @@ from reconciler.usernames import Person, Proposal, backend
 
 _UNNAMED = (REQUESTED, CREATING, "")  # older servers tell no state
 _UNIX_NAME = re.compile(r"[a-z_][a-z0-9_-]*")
+
+
+def former(sources: Iterable[Source], remembered: Mapping[tuple[str, str], frozenset[str]]) -> dict[str, str]:
+    """Usernames that people had and nobody has any more, with what became of the person."""
+    now: dict[tuple[str, str], str] = {}
+    for source in sources:
+        for user in source.facts.offering_users:
+            if user.username:
+                now[source.offering.waldur_api_url, user.user_uuid] = fold(user.username)
+    portals = {portal for portal, _ in now}
+    found: dict[str, str] = {}
+    for (portal, person), names in remembered.items():
+        if portal not in portals:
+            continue
+        current = now.get((portal, person))
+        why = f"the person is {current!r} in Waldur now" if current else "Waldur has no such offering user any more"
+        found |= {name: why for name in names if name != current}
+    return {name: why for name, why in found.items() if name not in now.values()}
+
+
+def present(sources: Iterable[Source]) -> set[tuple[str, str, str]]:
+    """Portal, person and username of everybody who has one."""
+    return {
+        (s.offering.waldur_api_url, u.user_uuid, fold(u.username))
+        for s in sources
+        for u in s.facts.offering_users
+        if u.username
+    }
 
 
 @dataclass

@@ -16,7 +16,7 @@ from reconciler.config import Config
 from reconciler.cycle import Cluster, offering_name
 from reconciler.errors import ReconcileError
 from reconciler.outcome import Event, Listener, Outcome
-from reconciler.plan import Plan, require_fresh
+from reconciler.plan import Plan
 from reconciler.planfile import load
 from reconciler.providers.slurm.read import Reading
 from reconciler.render import events
@@ -74,6 +74,8 @@ class _Interface:
     def _line(self, event: Event, change: Change, seconds: float, text: str) -> None:
         if event is Event.START:
             self.console.print(f"{change.address}: {_DOING[change.action]}...")
+        elif event is Event.PROGRESS and text:
+            self.console.print(f"{change.address}: {printable_lines(text)}", style="yellow")
         elif event is Event.COMPLETE:
             self.console.print(f"{change.address}: {_DID[change.action]} complete after {seconds:.1f}s")
         elif event is Event.ERRORED:
@@ -175,6 +177,7 @@ def _cycle(
         if answer.strip() != "yes":
             interface.console.print("Apply cancelled; nothing was done.")
             return FAILED
+    cluster.remember()
     # while a person thinks the world moves on, so then the preconditions are checked again
     return _perform(cluster, planned.plan, interface, None if ask else planned.reading)
 
@@ -207,7 +210,7 @@ def _saved(config: Config, path: Path, interface: _Interface, allowed: frozenset
             raise ReconcileError(f"{path}: the plan is for cluster {plan.cluster!r}, which the configuration lacks")
         pairs.append((found[0], plan))
     for cluster, plan in pairs:  # all or nothing: no cluster is touched while another's plan is stale
-        require_fresh(plan, cluster.reader.read().state)
+        cluster.require_fresh(plan)
     codes = []
     for cluster, plan in pairs:
         left = tuple(r for r in plan.refusals if r.key not in allowed)

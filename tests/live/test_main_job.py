@@ -228,7 +228,10 @@ def test_extra_qos_of_the_operator_stays(world: Site) -> None:
     site, _, slurm = world
     slurm.sacctmgr("add", "qos", "high", check=False)
     slurm.sacctmgr("modify", "account", "where", "name=a_climate-a", "set", "qos=high,normal")
-    settled(site)
+    shown = site("plan")
+    assert "slurm.account" not in shown.out  # only Waldur is told of it
+    healed(site, "waldur.resource")
+    assert slurm.shown("a_climate-a", "QOS") == "high,normal"
 
 
 def test_project_moves_to_another_customer(world: Site) -> None:
@@ -364,7 +367,7 @@ def test_limits_of_an_executing_update_win(world: Site) -> None:
     site, portal, slurm = world
     portal.edit("climate-a", state="Updating")
     portal.order("climate-a", limits={"cpu": 777})
-    healed(site, "46620000", "limits of executing order")
+    healed(site, "46620000", "as Update order")
     assert slurm.shown("a_climate-a", "GrpTRESMins") == "cpu=46620000"
 
 
@@ -608,7 +611,9 @@ def test_the_script_does_what_apply_does(world: Site, tmp_path: Path) -> None:
     path = tmp_path / "plan.sh"
     path.write_text(script)
     slurm.run("sh", str(path))
-    settled(site)
+    left = site("plan", "--json").out
+    assert {c["type"] for c in json.loads(left)["resource_changes"]} == {"waldur.resource"}  # no command tells Waldur
+    healed(site)
 
 
 # ---------------------------------------------------------------------- diagnose

@@ -1,0 +1,126 @@
+"""Limits, fairshare and QoS of a resource's account: Waldur's amounts and flags in SLURM's terms. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Literal
+
+from reconciler.config import Component, FairshareFrom, Offering, SlurmSettings
+from reconciler.state.facts import Resource
+from reconciler.state.model import UNMANAGED, AtLeast, Refused, Tres, TresExcept, TresWithin, Unless, Wanted
+from reconciler.state.naming import fold
+from reconciler.state.units import UnitError, decimal, prepaid_months, to_units
+
+
+def factors(name: str, component: Component) -> dict[str, Decimal]:
+    """The TRES that a component is turned into, with the TRES-minutes of one of its units."""
+    return {fold(tres): target.factor for tres, target in component.target_components.items()} or {
+        fold(name): component.unit_factor
+    }
+
+
+def of_resource(offering: Offering, resource: Resource) -> tuple[Wanted, list[str]]:
+    """GrpTRESMins of a resource's account, and what a person should know about limits that are missing."""
+    if resource.limits_unsure:
+        text = f'resource "{resource.name}" is being updated by an order that was not seen: limits left as they are'
+        return UNMANAGED, [text]
+    wanted: dict[str, int] = {}
+    unmanaged: set[str] = set()
+    problems: list[str] = []
+    missing: list[str] = []
+    for name, component in offering.backend_components.items():
+        tres_factors = factors(name, component)
+        amount: object = component.limit if component.accounting_type == "usage" else resource.limits.get(name)
+        if amount is None:
+            if component.accounting_type != "usage":
+                unmanaged |= tres_factors.keys()
+                left = ", ".join(tres_factors)
+                missing.append(f'resource "{resource.name}" has no limit for {name!r}: {left} left as is')
+            continue
+        try:
+            if component.accounting_type == "one" and resource.created:
+                months = prepaid_months(resource.created, resource.end_date or resource.created)
+                amount = decimal(amount) * months
+            for tres, factor in tres_factors.items():
+                wanted[tres] = wanted.get(tres, 0) + to_units(amount, factor)
+        except UnitError as error:
+            problems.append(f"limit of {name!r}: {error}")
+    result: Tres | TresExcept = TresExcept(wanted, frozenset(unmanaged)) if unmanaged else wanted
+    return (Refused(result, "; ".join(problems), final=True) if problems else result), missing
+
+
+def of_member(offering: Offering, amounts: Mapping[str, object]) -> Wanted:
+    """One member's limits as MaxTRESMins; the components' TRES are ours, so what is gone from Waldur is cleared."""
+    wanted: dict[str, int] = {}
+    managed: set[str] = set()
+    problems: list[str] = []
+    for name, component in offering.backend_components.items():
+        tres_factors = factors(name, component)
+        managed |= tres_factors.keys()
+        if name not in amounts:
+            continue
+        try:
+            for tres, factor in tres_factors.items():
+                wanted[tres] = wanted.get(tres, 0) + to_units(amounts[name], factor)
+        except UnitError as error:
+            problems.append(f"limit of {name!r}: {error}")
+    result = TresWithin(wanted, frozenset(managed))
+    return Refused(result, "; ".join(problems)) if problems else result
+
+
+def nothing(offering: Offering) -> Tres | None:
+    """The limits of an ended account that stays (soft_delete)."""
+    if not offering.backend_settings.soft_delete:
+        return None
+    return {tres: 0 for name, component in offering.backend_components.items() for tres in factors(name, component)}
+
+
+def fairshare(rule: int | Literal["parent"] | FairshareFrom | None, resource: Resource) -> Wanted:
+    """Fairshare as ``reconcile.fairshare`` says; without a rule nobody here owns it."""
+    if rule is None:
+        return UNMANAGED
+    if not isinstance(rule, FairshareFrom):
+        return rule
+    where, key = next(
+        (w, k)
+        for w, k in (
+            (resource.attributes, rule.attribute),
+            (resource.options, rule.option),
+            (resource.limits, rule.limit),
+        )
+        if k is not None
+    )
+    found = where.get(key)
+    if found is None:
+        return UNMANAGED
+    if found == "parent":
+        return "parent"
+    try:
+        return max(1, to_units(found, rule.factor))
+    except UnitError as error:
+        return Refused(None, f"{key}: {error}")
+
+
+def qos(settings: SlurmSettings, resource: Resource, *, keeps: bool) -> dict[str, Wanted]:
+    """QoS list and default QoS. SLURM refuses a list that lacks the default in effect, so both are set.
+
+    ``keeps``: QoS beside the configured ones are the operator's and stay.
+    """
+    special = frozenset(fold(q) for q in (settings.qos_paused, settings.qos_downscaled) if q)
+    default = fold(settings.qos_default)
+    for flag, key, name in (
+        (resource.paused, "qos_paused", settings.qos_paused),
+        (resource.downscaled, "qos_downscaled", settings.qos_downscaled),
+    ):
+        if flag and name:
+            return {"qos": frozenset({fold(name)}), "default_qos": fold(name)}
+        if flag:
+            word = key.removeprefix("qos_")
+            why = f"the resource is {word}, but backend_settings.{key} is not set"
+            return {"qos": Refused(frozenset(), why)}
+    others = special - {default}
+    return {
+        "qos": AtLeast(frozenset({default}), others) if keeps else frozenset({default}),
+        "default_qos": Unless(default, frozenset(others)),
+    }
