@@ -133,6 +133,10 @@ class SlurmSettings(Section):
     qos_paused: str | None = None
     cluster_name: str | None = None
     slurm_bin_path: str | None = None
+    legacy_account_names: bool = Field(
+        default=False,
+        description="Accounts of projects and customers that waldur-slurm-agent named by uuid stay recognised",
+    )
     enable_user_homedir_account_creation: bool = True
     homedir_umask: Umask | None = None
     default_homedir_umask: Umask | None = None
