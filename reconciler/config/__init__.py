@@ -1,6 +1,7 @@
 """The one YAML file: what waldur-site-agent reads, plus our own ``reconcile:`` block."""
 
 from reconciler.config.block import FairshareFrom, Guards, QosPolicy, ReconcileBlock, Runner
+from reconciler.config.legacy import load_default
 from reconciler.config.models import Component, Config, Offering, SlurmSettings
 from reconciler.config.source import default_path, load
 
@@ -16,4 +17,5 @@ __all__ = [
     "SlurmSettings",
     "default_path",
     "load",
+    "load_default",
 ]

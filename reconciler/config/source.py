@@ -104,7 +104,7 @@ class Reader:
             return  # the offerings are there, each with problems of its own
         found = detail["input"]
         secret = any(str(p) in (*SECRETS, "waldur_api_url") for p in path)
-        if detail["type"] == "missing":
+        if detail["type"] in ("missing", "string_too_short"):
             text = "missing, and required"
         elif not isinstance(found, dict | list | Section) and repr(found) not in text and not secret:
             text = f"{text} (found {found!r})"
@@ -198,12 +198,15 @@ class Reader:
             )
 
     def _served(self, offering: Any, number: int) -> None:
-        if not offering.uses_slurm:
-            name = offering.order_backend or offering.membership_backend or offering.reporting_backend
-            self.warnings.append(
-                f"{self.place(('offerings', number))[1]}: offering {offering.name!r} uses backend "
-                f"{name!r}, which this version does not serve; the offering is skipped"
-            )
+        if offering.uses_slurm:
+            return
+        what = f"uses backend {offering.order_backend or offering.membership_backend or offering.reporting_backend!r}"
+        if not offering.order_backend and not offering.membership_backend and offering.reporting_backend == "slurm":
+            what = "only reports usage"
+        where = self.place(("offerings", number))[1]
+        self.warnings.append(
+            f"{where}: offering {offering.name!r} {what}, which this version does not serve; the offering is skipped"
+        )
 
 
 class _FileReader(Reader):
