@@ -1,17 +1,22 @@
-"""``reconcile config``: check the file, print its schema."""
+"""``reconcile config``: check the file, print its schema, convert the configuration of waldur-slurm-agent."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from reconciler.cli import options
 from reconciler.config import Config
+from reconciler.config import convert as converting
 from reconciler.errors import ConfigError
 
 app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="Check the configuration file, or print its JSON Schema."
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Check the configuration file, print its JSON Schema, or make one.",
 )
 
 
@@ -64,3 +69,51 @@ def check(config_path: options.ConfigOption = None, json_output: options.JsonOpt
 def schema() -> None:
     """Print the JSON Schema of the configuration file, for editors and other checkers."""
     typer.echo(json.dumps(Config.model_json_schema(), indent=2))
+
+
+@app.command()
+def convert(
+    env_file: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--env-file",
+            help="A file of the old agent's variables (NAME=value, as systemd and Docker read them) instead of this "
+            "process's environment. Repeat it to make one configuration of service-pull's and service-push's file.",
+            show_default=False,
+        ),
+    ] = None,
+    components: Annotated[
+        Path | None,
+        typer.Option(
+            "--components",
+            help="The old agent's components file. Default: SLURM_TRES_CONFIG_PATH, then ./config-components.yaml.",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", help="Write to this new file (mode 0600) instead of standard output.", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Turn the configuration of waldur-slurm-agent into a configuration file, as YAML.
+
+    Reads its environment variables and its components file; contacts nothing. The token is never written: the file
+    refers to ${WALDUR_API_TOKEN}, which has to be in the environment of reconcile.
+
+    WALDUR_SYNC_DIRECTION=pull (Waldur to SLURM) becomes order processing and membership, push (SLURM to Waldur)
+    becomes usage reporting, both files or neither value all three. SLURM_DEPLOYMENT_TYPE=docker, the default,
+    becomes reconcile.runner.container.
+
+    Example: reconcile config convert --env-file pull.env --env-file push.env --components tres.yaml --out config.yaml
+    """
+    made = converting.convert(env_file or [], components)
+    console = options.errors()
+    for warning in made.warnings:
+        console.print(f"Warning: {warning}", style="yellow")
+    if out:
+        converting.write(out, made.text)
+        console.print(f"Written: {out}. Check it with: reconcile config check --config {out}")
+    else:
+        typer.echo(made.text, nl=False)

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from reconciler.config import Config, default_path, load
+from reconciler.config import Config, load, load_default
 from reconciler.cycle import Cluster, Progress, clusters, offering_name
 from reconciler.errors import ReconcileError
 from reconciler.guard import ALLOWABLE
@@ -23,7 +23,7 @@ ConfigOption = Annotated[
         "-c",
         "--config-file",
         help="Configuration file. Default: $WALDUR_SITE_AGENT_CONFIG, /etc/waldur/waldur-site-agent-config.yaml, "
-        "then the same name here.",
+        "then the same name here; without any of them the variables of waldur-slurm-agent (WALDUR_API_URL, …).",
         show_default=False,
     ),
 ]
@@ -73,7 +73,7 @@ def errors() -> Console:
 
 def configuration(path: Path | None) -> Config:
     """The configuration; its warnings go to standard error."""
-    config = load(path or default_path())
+    config = load(path) if path else load_default()
     console = errors()
     for warning in config.warnings:
         console.print(f"Warning: {warning}", style="yellow")

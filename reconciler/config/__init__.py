@@ -1,6 +1,7 @@
 """The one YAML file: what waldur-site-agent reads, plus our own ``reconcile:`` block."""
 
 from reconciler.config.block import FairshareFrom, Guards, QosPolicy, ReconcileBlock, Runner, Usernames
+from reconciler.config.legacy import load_default
 from reconciler.config.models import Component, Config, Offering, SlurmSettings
 from reconciler.config.source import default_path, load
 
@@ -17,4 +18,5 @@ __all__ = [
     "Usernames",
     "default_path",
     "load",
+    "load_default",
 ]

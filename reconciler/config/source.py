@@ -1,4 +1,4 @@
-"""Reading the YAML file: lines for every key, ``${ENV}``, ``*_file`` secrets, all errors at once."""
+"""From a document to the configuration: ``${ENV}``, ``*_file`` secrets, all errors at once, each with its place."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
-import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from reconciler.config.block import Section
+from reconciler.config.lines import Document, KeyPath
 from reconciler.config.models import FILE_SCHEME, Config, SlurmSettings
 from reconciler.errors import ConfigError
 
@@ -22,8 +22,7 @@ SYSTEM_DIRECTORY = Path("/etc/waldur")
 ENVIRONMENT_PATH = "WALDUR_SITE_AGENT_CONFIG"
 SECRETS = frozenset({"waldur_api_token", "oidc_client_secret", "cscs_dwdi_client_secret", "sentry_dsn"})
 
-KeyPath = tuple[str | int, ...]
-_ENV = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 def default_path() -> Path:
@@ -45,77 +44,35 @@ def load(path: Path) -> Config:
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from None
-    return _Reader(path, text).config()
+    return _FileReader(path, text).config()
 
 
-class _Reader:
-    """One pass over one file; collects problems by line."""
+class Reader:
+    """Makes a configuration of a document; collects problems and says where each is."""
 
-    def __init__(self, path: Path, text: str) -> None:
+    def __init__(self, path: Path, data: dict[str, Any]) -> None:
         self.path = path
-        self.lines: dict[KeyPath, int] = {}
+        self.data = data
         self.problems: list[tuple[int, str]] = []
         self.warnings: list[str] = []
-        self.data = self._parse(text)
 
-    def _parse(self, text: str) -> dict[str, Any]:
-        loader = None
-        try:
-            loader = yaml.SafeLoader(text)
-            node = loader.get_single_node()
-            self._duplicates(node)
-            data = loader.construct_document(node) if node else None
-        except yaml.MarkedYAMLError as error:
-            line = error.problem_mark.line + 1 if error.problem_mark else 0
-            raise ConfigError(f"{self.path}:{line}: not valid YAML: {error.problem}") from None
-        except yaml.YAMLError as error:
-            raise ConfigError(f"{self.path}: not valid YAML: {error}") from None
-        finally:
-            if loader is not None:
-                loader.dispose()
-        if not isinstance(data, dict):
-            raise ConfigError(f"{self.path}:1: expected a mapping with the key 'offerings'")
-        self._index(node, ())
-        return data
+    def place(self, path: KeyPath) -> tuple[int, str]:
+        """Where a key is: a number to sort by, and what the operator reads."""
+        return 0, str(self.path)
 
-    def _duplicates(self, node: yaml.Node | None) -> None:
-        """YAML takes the last of two equal keys without a word."""
-        if isinstance(node, yaml.MappingNode):
-            seen: dict[str, int] = {}
-            for key, value in node.value:
-                name = str(key.value)
-                if name in seen and name != "<<":
-                    line = key.start_mark.line + 1
-                    self.problems.append((line, f"{name}: given twice (first on line {seen[name]})"))
-                seen.setdefault(name, key.start_mark.line + 1)
-                self._duplicates(value)
-        elif isinstance(node, yaml.SequenceNode):
-            for value in node.value:
-                self._duplicates(value)
-
-    def _index(self, node: yaml.Node | None, path: KeyPath) -> None:
-        if node is None:
-            return
-        self.lines.setdefault(path, node.start_mark.line + 1)
-        if isinstance(node, yaml.MappingNode):
-            for key, value in node.value:
-                inner = (*path, str(key.value))
-                self.lines[inner] = key.start_mark.line + 1
-                self._index(value, inner)
-        elif isinstance(node, yaml.SequenceNode):
-            for number, value in enumerate(node.value):
-                self._index(value, (*path, number))
-
-    def line(self, path: KeyPath) -> int:
-        """The line of a key, or of the nearest enclosing one that the file has."""
-        while path and path not in self.lines:
-            path = path[:-1]
-        return self.lines.get(path, 1)
+    def name(self, path: KeyPath) -> str:
+        """What the operator calls a key."""
+        return ".".join(str(p) for p in path)
 
     def problem(self, path: KeyPath, text: str) -> None:
         """Note a problem at a key."""
-        name = ".".join(str(p) for p in path)
-        self.problems.append((self.line(path), f"{name}: {text}" if name else text))
+        name = self.name(path)
+        number, where = self.place(path)
+        self.problems.append((number, f"{where}: {name}: {text}" if name else f"{where}: {text}"))
+
+    def variable(self, name: str) -> str | None:
+        """What stands for ``${NAME}``."""
+        return os.environ.get(name)
 
     def config(self) -> Config:
         """The checked configuration, or one error with everything that is wrong."""
@@ -129,7 +86,7 @@ class _Reader:
         self._consistent(data)
         if self.problems:
             found = sorted(set(self.problems))
-            lines = "\n".join(f"{self.path}:{line}: {text}" for line, text in found)
+            lines = "\n".join(text for _, text in found)
             raise ConfigError(f"{lines}\n{len(found)} problem{'s' * (len(found) > 1)} in the configuration.")
         for number, offering in enumerate(config.offerings):
             self._legacy(offering.backend_settings, number)
@@ -147,7 +104,7 @@ class _Reader:
             return  # the offerings are there, each with problems of its own
         found = detail["input"]
         secret = any(str(p) in (*SECRETS, "waldur_api_url") for p in path)
-        if detail["type"] == "missing":
+        if detail["type"] in ("missing", "string_too_short"):
             text = "missing, and required"
         elif not isinstance(found, dict | list | Section) and repr(found) not in text and not secret:
             text = f"{text} (found {found!r})"
@@ -156,7 +113,7 @@ class _Reader:
     def _expand(self, value: Any, path: KeyPath) -> Any:
         """Fill in ``${ENV}`` references and the contents of ``*_file`` secrets."""
         if isinstance(value, str):
-            return _ENV.sub(lambda m: self._environment(m[1], path), value)
+            return REFERENCE.sub(lambda m: self._environment(m[1], path), value)
         if isinstance(value, list):
             return [self._expand(v, (*path, i)) for i, v in enumerate(value)]
         if not isinstance(value, dict):
@@ -175,9 +132,10 @@ class _Reader:
         return result
 
     def _environment(self, name: str, path: KeyPath) -> str:
-        if name not in os.environ:
+        value = self.variable(name)
+        if value is None:
             self.problem(path, f"environment variable {name} is not set")
-        return os.environ.get(name, "")
+        return value or ""
 
     def _secret(self, name: Any, path: KeyPath) -> str:
         try:
@@ -208,7 +166,7 @@ class _Reader:
         if close:
             self.problem(path, f"unknown key; did you mean {close[0]!r}?")
         else:
-            self.warnings.append(f"{self.path}:{self.line(path)}: unknown key {key!r}, ignored")
+            self.warnings.append(f"{self.place(path)[1]}: unknown key {key!r}, ignored")
 
     def _consistent(self, data: dict[str, Any]) -> None:
         """What no single key shows, looked at in the raw data so that it is told with all other problems."""
@@ -234,19 +192,35 @@ class _Reader:
         key = "homedir_umask" if settings.default_homedir_umask is None else "default_homedir_umask"
         mask = getattr(settings, key)
         if mask is not None and int(mask, 8) & 0o700:
-            line = self.line(("offerings", number, "backend_settings", key))
+            _, where = self.place(("offerings", number, "backend_settings", key))
             self.warnings.append(
-                f'{self.path}:{line}: {key} "{mask}" as a umask would lock the owner out; read as the mode it '
+                f'{where}: {key} "{mask}" as a umask would lock the owner out; read as the mode it '
                 f'was meant to be: homes are {settings.home_mode:04o} (write default_homedir_umask: "0077" instead)'
             )
 
     def _served(self, offering: Any, number: int) -> None:
-        if not offering.uses_slurm:
-            name = offering.order_backend or offering.membership_backend or offering.reporting_backend
-            self.warnings.append(
-                f"{self.path}:{self.line(('offerings', number))}: offering {offering.name!r} uses backend "
-                f"{name!r}, which this version does not serve; the offering is skipped"
-            )
+        if offering.uses_slurm:
+            return
+        what = f"uses backend {offering.order_backend or offering.membership_backend or offering.reporting_backend!r}"
+        if not offering.order_backend and not offering.membership_backend and offering.reporting_backend == "slurm":
+            what = "only reports usage"
+        where = self.place(("offerings", number))[1]
+        self.warnings.append(
+            f"{where}: offering {offering.name!r} {what}, which this version does not serve; the offering is skipped"
+        )
+
+
+class _FileReader(Reader):
+    """A configuration file: every key has its line."""
+
+    def __init__(self, path: Path, text: str) -> None:
+        self.document = Document(path, text, "expected a mapping with the key 'offerings'")
+        super().__init__(path, self.document.data)
+        self.problems += self.document.problems
+
+    def place(self, path: KeyPath) -> tuple[int, str]:
+        line = self.document.line(path)
+        return line, f"{self.path}:{line}"
 
 
 def _missing(offering: dict[str, Any]) -> list[str]:
