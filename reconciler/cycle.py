@@ -11,21 +11,23 @@ from zoneinfo import ZoneInfo
 
 from reconciler import build, guard, homes
 from reconciler.apply import Executor
-from reconciler.chains import Source, Standing
+from reconciler.chains import Protected, Source, Standing
 from reconciler.config import Config, Offering, Runner
 from reconciler.errors import CommandError, ConfigError, ReadError, ReconcileError
+from reconciler.fulfilment import Fulfilment
+from reconciler.importing import Importable, candidates, importables
+from reconciler.importing import desired as offer
 from reconciler.memory import Memory, Name
 from reconciler.orders import with_orders
-from reconciler.outcome import Listener, Outcome
+from reconciler.outcome import Listener, Outcome, Record
 from reconciler.people import Named, former, named, present
-from reconciler.plan import Plan, now_text, ordered, require_fresh, restricted
+from reconciler.plan import Mode, Plan, now_text, ordered, require_fresh, restricted
 from reconciler.providers.file import FilePortal
 from reconciler.providers.portal import Portal
 from reconciler.providers.runner import CommandRunner
 from reconciler.providers.slurm import jobs
 from reconciler.providers.slurm.read import Reading, SlurmReader
-from reconciler.providers.waldur.client import ReconcileClient
-from reconciler.providers.waldur.read import WaldurPortal
+from reconciler.providers.waldur.portal import connected
 from reconciler.reported import report
 from reconciler.state import kinds, ownership
 from reconciler.state.catalog import catalog_of, check
@@ -107,14 +109,17 @@ class Cluster:
         *,
         targets: Sequence[str] = (),
         offering: str = "",
+        mode: Mode = Mode.ALL,
         allowed: frozenset[str] = frozenset(),
         progress: Progress = lambda text: None,
     ) -> Planned:
         """Read both sides and compare. Raises :class:`ReadError`; nothing is changed."""
         with without_collector():
-            return self._plan(targets, offering, allowed, progress)
+            return self._plan(targets, offering, mode, allowed, progress)
 
-    def _plan(self, targets: Sequence[str], offering: str, allowed: frozenset[str], progress: Progress) -> Planned:
+    def _plan(
+        self, targets: Sequence[str], offering: str, mode: Mode, allowed: frozenset[str], progress: Progress
+    ) -> Planned:
         progress(f"cluster {self.label}: reading SLURM")
         reading = self.reader.read()
         now = self.clock()
@@ -160,7 +165,7 @@ class Cluster:
                 raise ReconcileError(
                     f"--target {target}: no object of that address", "Addresses look like slurm.account[hpc_climate]."
                 )
-        plan = restricted(plan, targets, offering)
+        plan = restricted(plan, targets, offering, mode)
         refusals = guard.refusals(
             plan.changes,
             desired,
@@ -194,6 +199,42 @@ class Cluster:
                 raise ReconcileError(f"the plan is for cluster {plan.cluster!r}, this one is {reading.cluster!r}")
             executor = Executor(self.runner, lambda: self.reader.read().state, listener, self.portals)
             return executor.apply(plan, reading.state)
+
+    def importable(
+        self, *, offering: str = "", progress: Progress = lambda text: None
+    ) -> tuple[list[Importable], Plan]:
+        """Accounts that no portal knows, and the plan that offers those of known projects for import."""
+        planned = self.plan(progress=progress)
+        actual, desired = planned.reading.state, planned.desired
+        protected = Protected(self.config.reconcile.guards.protected)
+        roots = frozenset(fold(o.backend_settings.hierarchy_root) for o in self.offerings)
+        names = [n for n in candidates(actual, desired, roots) if not protected.covers(n)]
+        progress(f"cluster {self.label}: asking about {len(names)} accounts")
+        claims = self._claims(names)
+        unknown = [n for n in names if claims[n].verdict == "unknown"]
+        projects = {o.name: self.portals[o.name].projects() for o in self.offerings} if unknown else {}
+        found = importables(unknown, actual, self.offerings, projects, frozenset(planned.built.scope.known_users))
+        found = [one for one in found if not offering or one.offering == offering]
+        told: State = {}
+        uuids: dict[str, str] = {}
+        for one in self.offerings if found else ():
+            if (offered := self.portals[one.name].offered()) is not None:
+                told |= offered
+                uuids[one.name] = one.waldur_offering_uuid
+        known = {a.key[1] for a in told}
+        changes = [c for c in diff(offer(found, uuids), told) if c.action is Action.CREATE]
+        return (
+            [replace(one, offered=one.account in known) for one in found],
+            replace(
+                planned.plan, changes=ordered(changes), blocked=(), refused=(), waiting=(), warnings=(), orphans=()
+            ),
+        )
+
+    def offer(self, plan: Plan, listener: Listener | None = None) -> Outcome:
+        """Offer accounts to the portals for import."""
+        record = Record(plan, listener)
+        Fulfilment(self.portals, record).after_cluster()
+        return record.outcome
 
     def remember(self) -> None:
         """Keep who was seen under which username, before anything is made: a name forgotten is a stranger's later."""
@@ -372,11 +413,4 @@ def _runner(config: Config, offering: Offering) -> Runner:
 def _portal(offering: Offering, config: Config) -> Portal:
     if offering.from_file:
         return FilePortal(offering, config.path.parent)
-    client = ReconcileClient(
-        offering.api_url,
-        offering.waldur_api_token.get_secret_value(),
-        verify=offering.verify_ssl,
-        timeout=config.reconcile.http_timeout,
-        retries=config.reconcile.http_retries,
-    )
-    return WaldurPortal(offering, client)
+    return connected(offering, config)

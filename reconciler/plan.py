@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from enum import StrEnum
 
 from reconciler.errors import StalePlanError
 from reconciler.state import kinds
@@ -140,18 +141,45 @@ def _is_default(change: Change, actual: State) -> bool:
     return present is not None and present.values.get("default_account") == account
 
 
+class Mode(StrEnum):
+    """The agents' words for a part of the work; each is only a selection of addresses."""
+
+    ALL = "all"
+    ORDERS = "order_process"
+    MEMBERSHIP = "membership_sync"
+    REPORT = "report"
+
+
+def of_mode(changes: Sequence[Change], mode: Mode) -> list[Change]:
+    """``order_process``: orders and what they need; ``report``: usage; ``membership_sync``: all the rest."""
+    if mode is Mode.ALL:
+        return list(changes)
+    usage = [c for c in changes if c.address.kind == "waldur.usage"]
+    if mode is Mode.REPORT:
+        return usage
+    ours = [c for c in changes if any(a.kind == "waldur.order" for a in (c.address, *c.needs))]
+    orders = {id(c) for c in _with_needs(ours, changes)}
+    others = {id(c) for c in usage} | orders
+    return [c for c in changes if (id(c) in orders if mode is Mode.ORDERS else id(c) not in others)]
+
+
 def select(changes: Sequence[Change], targets: Sequence[str], offering: str = "") -> list[Change]:
     """Changes that the globs in ``targets`` (or the offering) name, with the changes those depend on."""
     if not targets and not offering:
         return list(changes)
-    by_address: dict[Address, list[Change]] = {}
-    for change in changes:
-        by_address.setdefault(change.address, []).append(change)
     chosen = [
         c
         for c in changes
         if (not offering or offering in c.offerings) and (not targets or any(c.address.matches(t) for t in targets))
     ]
+    return _with_needs(chosen, changes)
+
+
+def _with_needs(chosen: Sequence[Change], changes: Sequence[Change]) -> list[Change]:
+    """These changes with all that they depend on, in the plan's order."""
+    by_address: dict[Address, list[Change]] = {}
+    for change in changes:
+        by_address.setdefault(change.address, []).append(change)
     wanted = set()
     queue = list(chosen)
     while queue:
@@ -218,8 +246,11 @@ def require_fresh(plan: Plan, actual: State) -> None:
         )
 
 
-def restricted(plan: Plan, targets: Sequence[str], offering: str) -> Plan:
-    """The part of a plan that the globs and the offering name."""
+def restricted(plan: Plan, targets: Sequence[str], offering: str, mode: Mode = Mode.ALL) -> Plan:
+    """The part of a plan that the globs, the offering and the mode name."""
+    if mode is not Mode.ALL:
+        changes, blocked = of_mode(plan.changes, mode), of_mode(plan.blocked, mode)
+        plan = replace(plan, partial=True, changes=tuple(changes), blocked=tuple(blocked))
     if not targets and not offering:
         return plan
 

@@ -2,100 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from reconciler.cli import options
+from reconciler.cli.interface import BLOCKED, DONE, FAILED, REFUSED, Interface, worst
 from reconciler.config import Config
 from reconciler.cycle import Cluster, offering_name
 from reconciler.errors import ReconcileError
-from reconciler.outcome import Event, Listener, Outcome
-from reconciler.plan import Plan
+from reconciler.outcome import Outcome
+from reconciler.plan import Mode, Plan
 from reconciler.planfile import load
 from reconciler.providers.slurm.read import Reading
-from reconciler.render import events
-from reconciler.render.text import plan_text, printable
-from reconciler.state.diff import Action, Change
-
-DONE, FAILED, REFUSED, BLOCKED = 0, 1, 3, 4
-_DOING = {Action.CREATE: "Creating", Action.UPDATE: "Modifying", Action.DELETE: "Destroying"}
-_DID = {Action.CREATE: "Creation", Action.UPDATE: "Modifications", Action.DELETE: "Destruction"}
-
-
-class _Interface:
-    """What the operator sees: text with a progress bar, or event lines."""
-
-    def __init__(self, *, json_output: bool, no_color: bool) -> None:
-        self.json = json_output
-        self.console: Console = options.output(no_color=no_color)
-        self.bar: Progress | None = None
-        if json_output:
-            typer.echo(events.version())
-
-    def plan(self, plan: Plan) -> None:
-        if not self.json:
-            self.console.print(f"Cluster {plan.cluster}, offerings: {', '.join(plan.offerings)}\n", style="bold")
-            self.console.print(plan_text(plan))
-            return
-        for change in (*plan.changes, *plan.blocked):
-            typer.echo(events.planned(change))
-        for note in plan.refused:
-            typer.echo(events.diagnostic("warning", f"{note.address}: {note.text}"))
-        typer.echo(events.plan_summary(plan))
-
-    def problem(self, text: str, hint: str = "") -> None:
-        if self.json:
-            typer.echo(events.diagnostic("error", text, hint))
-        else:
-            options.errors().print(f"Error: {printable_lines(text)}" + (f"\n  {hint}" if hint else ""), style="red")
-
-    def run(self, plan: Plan, work: Callable[[Listener], Outcome]) -> Outcome:
-        if self.json:
-            return work(lambda e, c, s, t: typer.echo(events.hook(e, c, s, t)))
-        if not self.console.is_terminal:
-            return work(self._line)
-        columns = (TextColumn("applying"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=self.console, transient=True) as bar:
-            task = bar.add_task("apply", total=len(plan.changes))
-
-            def listen(event: Event, change: Change, seconds: float, text: str) -> None:
-                if event in (Event.PROGRESS, Event.ERRORED):
-                    bar.advance(task)
-                self._line(event, change, seconds, text)
-
-            return work(listen)
-
-    def _line(self, event: Event, change: Change, seconds: float, text: str) -> None:
-        if event is Event.START:
-            self.console.print(f"{change.address}: {_DOING[change.action]}...")
-        elif event is Event.PROGRESS and text:
-            self.console.print(f"{change.address}: {printable_lines(text)}", style="yellow")
-        elif event is Event.COMPLETE:
-            self.console.print(f"{change.address}: {_DID[change.action]} complete after {seconds:.1f}s")
-        elif event is Event.ERRORED:
-            self.console.print(f"{change.address}: failed after {seconds:.1f}s: {printable_lines(text)}", style="red")
-
-    def result(self, outcome: Outcome) -> None:
-        added, changed, removed = (outcome.count(a) for a in Action)
-        if self.json:
-            typer.echo(events.change_summary("apply", added, changed, removed, len(outcome.failures)))
-            return
-        word = events.outcome_words(len(outcome.failures))
-        self.console.print(
-            f"\n{word} Resources: {added} added, {changed} changed, {removed} destroyed.",
-            style="bold red" if outcome.failures else "bold green",
-        )
-
-
-def printable_lines(text: str) -> str:
-    """Several lines, each without control characters."""
-    return "\n".join(printable(line) for line in text.split("\n"))
 
 
 def apply(
@@ -107,6 +29,7 @@ def apply(
     auto_approve: Annotated[bool, typer.Option("--auto-approve", help="Do not ask.")] = False,
     offering: options.OfferingOption = "",
     target: options.TargetOption = None,
+    mode: options.ModeOption = Mode.ALL,
     json_output: Annotated[bool, typer.Option("--json", help="Stream one JSON event per line.")] = False,
     allow: options.AllowOption = None,
     no_color: options.NoColorOption = False,
@@ -123,13 +46,11 @@ def apply(
       reconcile apply climate.plan            exactly a saved plan
     """
     config = options.configuration(config_path)
-    if plan_file is not None and (target or offering):
-        raise ReconcileError("--target and --offering belong to planning; a saved plan is applied as it is")
-    if json_output and not auto_approve and plan_file is None:
-        raise ReconcileError("--json cannot ask a question", "Add --auto-approve, or apply a saved plan.")
-    if not auto_approve and plan_file is None and not options.interactive():
-        raise ReconcileError("nobody can answer here: standard input is no terminal", "Add --auto-approve.")
-    interface = _Interface(json_output=json_output, no_color=no_color)
+    if plan_file is not None and (target or offering or mode is not Mode.ALL):
+        raise ReconcileError("--target, --offering and --mode belong to planning; a saved plan is applied as it is")
+    if plan_file is None:
+        options.require_answer(auto_approve=auto_approve, json_output=json_output)
+    interface = Interface(json_output=json_output, no_color=no_color)
     allowed = options.allowed_guards(allow)
     if plan_file is not None:
         raise typer.Exit(_saved(config, plan_file, interface, allowed))
@@ -144,6 +65,7 @@ def apply(
                         allowed,
                         targets=target or (),
                         offering=offering_name(config, offering) if offering else "",
+                        mode=options.checked_mode(mode),
                         ask=not auto_approve,
                         verbose=verbose,
                     )
@@ -154,35 +76,28 @@ def apply(
     raise typer.Exit(worst(codes))
 
 
-def worst(codes: Sequence[int]) -> int:
-    """The exit code of several clusters: an error before a refusal before what is blocked."""
-    return next((c for c in (FAILED, REFUSED, BLOCKED) if c in codes), DONE)
-
-
 def _cycle(
     cluster: Cluster,
-    interface: _Interface,
+    interface: Interface,
     allowed: frozenset[str],
     *,
     targets: Sequence[str],
     offering: str,
+    mode: Mode,
     ask: bool,
     verbose: bool,
 ) -> int:
     with options.progress(verbose=verbose) as progress:
-        planned = cluster.plan(targets=targets, offering=offering, allowed=allowed, progress=progress)
+        planned = cluster.plan(targets=targets, offering=offering, mode=mode, allowed=allowed, progress=progress)
     interface.plan(planned.plan)
-    if ask and planned.plan.changes and not planned.plan.refusals:
-        answer = interface.console.input("Do you want to perform these actions? Only 'yes' will be accepted: ")
-        if answer.strip() != "yes":
-            interface.console.print("Apply cancelled; nothing was done.")
-            return FAILED
+    if ask and planned.plan.changes and not planned.plan.refusals and not interface.agreed():
+        return FAILED
     cluster.remember()
     # while a person thinks the world moves on, so then the preconditions are checked again
     return _perform(cluster, planned.plan, interface, None if ask else planned.reading)
 
 
-def _perform(cluster: Cluster, plan: Plan, interface: _Interface, reading: Reading | None) -> int:
+def _perform(cluster: Cluster, plan: Plan, interface: Interface, reading: Reading | None) -> int:
     if plan.refusals:
         for refusal in plan.refusals:
             interface.problem(f"refused: {refusal.text}; nothing was done", f"To allow it: {refusal.lifted_by}")
@@ -197,7 +112,7 @@ def _perform(cluster: Cluster, plan: Plan, interface: _Interface, reading: Readi
     return BLOCKED if plan.stuck else DONE
 
 
-def _saved(config: Config, path: Path, interface: _Interface, allowed: frozenset[str]) -> int:
+def _saved(config: Config, path: Path, interface: Interface, allowed: frozenset[str]) -> int:
     plans = load(path)
     if any(p.config_digest != config.digest for p in plans):
         raise ReconcileError(

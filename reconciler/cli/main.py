@@ -9,9 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from reconciler import __version__
-from reconciler.cli import config, options
+from reconciler.cli import components, config, options
 from reconciler.cli.apply import apply
 from reconciler.cli.diagnose import diagnose
+from reconciler.cli.importing import import_
 from reconciler.cli.plan import plan
 from reconciler.errors import ReconcileError
 
@@ -26,6 +27,8 @@ app = typer.Typer(
 app.command()(plan)
 app.command()(apply)
 app.command()(diagnose)
+app.command(name="import")(import_)
+app.add_typer(components.app, name="components")
 app.add_typer(config.app, name="config")
 
 

@@ -15,6 +15,7 @@ from reconciler.config import Config, load, load_default
 from reconciler.cycle import Cluster, Progress, clusters, offering_name
 from reconciler.errors import ReconcileError
 from reconciler.guard import ALLOWABLE
+from reconciler.plan import Mode
 
 ConfigOption = Annotated[
     Path | None,
@@ -39,6 +40,15 @@ TargetOption = Annotated[
         show_default=False,
     ),
 ]
+ModeOption = Annotated[
+    Mode,
+    typer.Option(
+        "--mode",
+        "-m",
+        help="Only a part of the work, by the agents' words: order_process is orders with all they need, "
+        "membership_sync everything else on the cluster, report usage.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 NoColorOption = Annotated[bool, typer.Option("--no-color", help="No colour (also: NO_COLOR, and any pipe).")]
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Say what is being read, and why.")]
@@ -59,6 +69,13 @@ def allowed_guards(names: list[str] | None) -> frozenset[str]:
         if name not in ALLOWABLE:
             raise ReconcileError(f"--allow {name}: no such guard", f"Guards: {', '.join(ALLOWABLE)}")
     return frozenset(names or ())
+
+
+def checked_mode(mode: Mode) -> Mode:
+    """The mode, if this version serves it."""
+    if mode is Mode.REPORT:
+        raise ReconcileError("--mode report: this version does not report usage", "Leave that to the agent for now.")
+    return mode
 
 
 def output(*, no_color: bool = False) -> Console:
@@ -96,6 +113,14 @@ def progress(*, verbose: bool) -> Iterator[Progress]:
         yield console.print
     else:
         yield lambda text: None
+
+
+def require_answer(*, auto_approve: bool, json_output: bool) -> None:
+    """Raise :class:`ReconcileError` where a question would have to be asked and nobody can answer."""
+    if json_output and not auto_approve:
+        raise ReconcileError("--json cannot ask a question", "Add --auto-approve, or apply a saved plan.")
+    if not auto_approve and not interactive():
+        raise ReconcileError("nobody can answer here: standard input is no terminal", "Add --auto-approve.")
 
 
 def interactive() -> bool:

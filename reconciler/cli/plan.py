@@ -11,7 +11,7 @@ import typer
 from reconciler.cli import options
 from reconciler.cycle import Cluster, offering_name
 from reconciler.errors import ReconcileError
-from reconciler.plan import Plan
+from reconciler.plan import Mode, Plan
 from reconciler.planfile import document, save
 from reconciler.render.script import script as render_script
 from reconciler.render.text import plan_text
@@ -21,6 +21,7 @@ def plan(
     config_path: options.ConfigOption = None,
     offering: options.OfferingOption = "",
     target: options.TargetOption = None,
+    mode: options.ModeOption = Mode.ALL,
     json_output: options.JsonOption = False,
     out: Annotated[
         Path | None,
@@ -57,6 +58,7 @@ def plan(
                 planned = cluster.plan(
                     targets=target or (),
                     offering=offering_name(config, offering) if offering else "",
+                    mode=options.checked_mode(mode),
                     allowed=allowed,
                     progress=progress,
                 )

@@ -39,15 +39,6 @@ class Component(Section):
     UNUSED: ClassVar[frozenset[str]] = frozenset(
         [
             "unit_factor_reporting",
-            "description",
-            "min_value",
-            "max_value",
-            "max_available_limit",
-            "default_limit",
-            "limit_period",
-            "article_code",
-            "is_boolean",
-            "is_prepaid",
             "min_prepaid_duration",
             "max_prepaid_duration",
             "prepaid_duration_step",
@@ -63,6 +54,15 @@ class Component(Section):
     unit_factor: Factor = Decimal(1)
     limit: Annotated[ExactNumber, Field(ge=0)] | None = None
     target_components: dict[str, TargetComponent] = Field(default_factory=dict)
+    description: str | None = None
+    article_code: str | None = None
+    limit_period: Literal["month", "quarterly", "annual", "total"] | None = None
+    min_value: Annotated[ExactNumber, Field(ge=0)] | None = None
+    max_value: Annotated[ExactNumber, Field(ge=0)] | None = None
+    max_available_limit: Annotated[ExactNumber, Field(ge=0)] | None = None
+    default_limit: Annotated[ExactNumber, Field(ge=0)] | None = None
+    is_boolean: bool | None = None
+    is_prepaid: bool | None = None
 
     @property
     def waldur_unit(self) -> str:

@@ -136,6 +136,14 @@ class FilePortal:
         """A file is only read."""
         raise ReadError(f"{self.path}: {change.address} cannot be written to a file")
 
+    def projects(self) -> Mapping[str, tuple[str, str]]:
+        """The file's own projects."""
+        return {fold(e.project.slug): (e.project.slug, e.project.name) for e in self._read().resources}
+
+    def offered(self) -> State | None:
+        """A file takes none."""
+        return None
+
     def read(self, addresses: Iterable[Address]) -> State:
         """A file has none of the objects that are written back."""
         return {}

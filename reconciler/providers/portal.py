@@ -30,6 +30,12 @@ class Portal(Protocol):
     def write(self, change: Change) -> None:
         """Make one change of an order, resource, offering user or component. Raises ``ReadError``."""
 
+    def projects(self) -> Mapping[str, tuple[str, str]]:
+        """Uuid and name of the projects that the portal tells of, by slug."""
+
+    def offered(self) -> State | None:
+        """Accounts that were offered for import; None where the portal takes none."""
+
     def read(self, addresses: Iterable[Address]) -> State:
         """These objects as they are at this moment; what is not there is left out."""
 

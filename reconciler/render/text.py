@@ -36,8 +36,8 @@ def shown(value: Value | object) -> str:
     return printable(json.dumps(plain, ensure_ascii=False))
 
 
-def plan_text(plan: Plan) -> Text:
-    """The whole plan: actions, what is blocked, what a person should know, and the summary."""
+def plan_text(plan: Plan, nothing: str = NO_CHANGES) -> Text:
+    """The whole plan: actions, what is blocked, what a person should know, and the summary (or ``nothing``)."""
     out = Text()
     for change in plan.changes:
         out.append_text(change_text(change))
@@ -54,11 +54,11 @@ def plan_text(plan: Plan) -> Text:
     for refusal in plan.refusals:
         out.append("Guard: ", style="bold red")
         out.append(f"{refusal.text}.\n       apply refuses this plan; to allow it: {refusal.lifted_by}\n\n")
-    out.append_text(summary(plan))
+    out.append_text(summary(plan, nothing))
     return out
 
 
-def summary(plan: Plan) -> Text:
+def summary(plan: Plan, nothing: str = NO_CHANGES) -> Text:
     """``Plan: 2 to add, 1 to change, 0 to destroy.`` or the sentence that nothing is to do."""
     counts = [plan.count(a) for a in Action]
     extra = [
@@ -72,7 +72,7 @@ def summary(plan: Plan) -> Text:
             f"Nothing to do, but see the guard above: this reading of Waldur is not believed.{tail}\n", style="bold red"
         )
     if plan.empty:
-        words = "No changes in what was selected." if plan.partial else NO_CHANGES
+        words = "No changes in what was selected." if plan.partial else nothing
         return Text(f"{words}{tail}\n", style="bold green")
     line = Text("Plan: ", style="bold")
     line.append(f"{counts[0]} to add, {counts[1]} to change, {counts[2]} to destroy.{tail}\n", style="not bold")

@@ -121,6 +121,11 @@ def component(offering: str, name: str) -> Address:
     return Address("waldur.component", (offering, name))
 
 
+def backend_resource(offering: str, account: str) -> Address:
+    """The address of an account that is offered to an offering (its uuid) for import."""
+    return Address("waldur.backend_resource", (offering, account))
+
+
 def on_cluster(address: Address) -> bool:
     """Whether an object lives in the cluster's database."""
     return KINDS[address.kind].stage is Stage.CLUSTER
@@ -237,6 +242,17 @@ KINDS: dict[str, Kind] = {
                 Field("default_limit", Compare.TEXT, "amount that an order form starts with"),
                 Field("is_boolean", Compare.TEXT, "true or false: a switch instead of an amount"),
                 Field("is_prepaid", Compare.TEXT, "true or false: paid at the order"),
+            ),
+            stage=Stage.REPORT,
+        ),
+        Kind(
+            "waldur.backend_resource",
+            ("offering", "backend_id"),
+            0,
+            (
+                Field("name", Compare.TEXT, "name of the resource to be"),
+                Field("project", Compare.TEXT, "uuid of its project"),
+                Field("limits", Compare.TEXT, "amounts in Waldur's units"),
             ),
             stage=Stage.REPORT,
         ),

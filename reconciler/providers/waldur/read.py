@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -15,6 +16,8 @@ from reconciler.config import Offering
 from reconciler.errors import ReadError
 from reconciler.providers.waldur.client import ChangedUnderwayError, ReconcileClient, WaldurError
 from reconciler.providers.waldur.rows import (
+    BackendResourceRow,
+    ComponentRow,
     OfferingUserRow,
     OrderRow,
     PermissionRow,
@@ -25,13 +28,14 @@ from reconciler.providers.waldur.rows import (
     UserLimitRow,
     undashed,
 )
-from reconciler.providers.waldur.write import write
+from reconciler.providers.waldur.write import BACKEND_RESOURCES, write
 from reconciler.state import kinds
 from reconciler.state.diff import Change
 from reconciler.state.facts import LIVE_STATES, RESTORE, TERMINATED, Claim, Facts, OfferingUser, Order, Resource
-from reconciler.state.model import Address, Note, Obj, State
+from reconciler.state.kinds import KINDS
+from reconciler.state.model import Address, Note, Obj, State, Value
 from reconciler.state.naming import fold
-from reconciler.state.portal import resource_values
+from reconciler.state.portal import amounts, resource_values
 
 # a list that changes while it is paged is read again, so often
 _ATTEMPTS = 3
@@ -43,6 +47,8 @@ SERVICE_ACCOUNTS = ("marketplace-project-service-accounts", "marketplace-course-
 # from here on one list is cheaper than one request each
 MANY = 20
 PENDING_ORDERS = ("pending-provider", "executing")
+# kinds that are read one by one
+_SINGLE = frozenset({"waldur.resource", "waldur.order", "waldur.offering_user"})
 _FLAGS = ("paused", "downscaled", "restrict_member_access")
 
 
@@ -270,15 +276,59 @@ class WaldurPortal:
         """These objects as they are now, one request each (resources: one list where there are many)."""
         state: State = {}
         wanted = sorted(addresses)
+        kinds_here = {a.kind for a in wanted}
+        if "waldur.component" in kinds_here:
+            state |= self.components()
+        if "waldur.backend_resource" in kinds_here:
+            state |= self.offered() or {}
         resources = [a for a in wanted if a.kind == "waldur.resource"]
         if len(resources) > MANY:
             rows = self._checked(Endpoints.MarketplaceProviderResources, {"state": LIVE_STATES}, ResourceRow)
             listed = {kinds.resource(r.uuid): r for r in self._resources(rows)[0]}
             state |= {a: Obj(resource_values(listed[a])) for a in resources if a in listed}
         for address in wanted:
-            if address not in state and (found := self._now(address)) is not None:
+            if address not in state and address.kind in _SINGLE and (found := self._now(address)) is not None:
                 state[address] = found
         return state
+
+    def components(self) -> State:
+        """The offering's components as Waldur has them; built-in ones are Waldur's own and left out."""
+        listed = self._about().get("components")
+        if not isinstance(listed, list):
+            raise ReadError(f"GET {Endpoints.MarketplaceProviderOffering}/{self.uuid}/: no list of components")
+        state: State = {}
+        for row in listed:
+            if isinstance(row, dict) and not row.get("is_builtin"):
+                parsed = self._parsed(Endpoints.MarketplaceProviderOffering, ComponentRow, row)
+                self.metadata[parsed.type] = {"uuid": parsed.uuid}
+                state[kinds.component(self.uuid, parsed.type)] = Obj(_component_values(parsed))
+        return state
+
+    def projects(self) -> Mapping[str, tuple[str, str]]:
+        """Uuid and name of the provider's projects with resources, by slug; none where the token may not see them."""
+        try:
+            provider = self._provider_uuid(str(self._about().get("customer_uuid") or ""))
+            rows = self.client.service_provider_rows(provider, "projects", ("uuid", "slug", "name"))
+        except WaldurError as error:
+            if error.status not in (403, 404):
+                raise
+            return {}
+        return {
+            fold(str(r["slug"])): (str(undashed(r["uuid"])), str(r.get("name") or "")) for r in rows if r.get("slug")
+        }
+
+    def offered(self) -> State | None:
+        """Accounts that were offered for import; None where the server knows no such thing."""
+        rows = self._optional(BACKEND_RESOURCES, {"offering_uuid": self.uuid}, BackendResourceRow)
+        if rows is None:
+            return None
+        return {
+            kinds.backend_resource(self.uuid, fold(r.backend_id)): Obj(
+                {"name": r.name, "project": r.project, "limits": amounts(r.backend_metadata.get("limits") or {})}
+            )
+            for r in rows
+            if r.offering == self.uuid
+        }
 
     def _now(self, address: Address) -> Obj | None:
         uuid = address.key[0]
@@ -415,6 +465,19 @@ def _resource(row: ResourceRow) -> Resource:
         metadata=row.backend_metadata,
         last_sync=row.last_sync if "last_sync" in row.model_fields_set else None,
     )
+
+
+def _component_values(row: ComponentRow) -> dict[str, Value]:
+    values: dict[str, Value] = {}
+    for name in KINDS["waldur.component"].by_name:
+        value = getattr(row, name)
+        if isinstance(value, bool):
+            values[name] = str(value).lower()
+        elif isinstance(value, float):
+            values[name] = f"{Decimal(str(value)).normalize():f}"
+        else:
+            values[name] = value
+    return {n: v for n, v in values.items() if n in row.model_fields_set}
 
 
 def _quotas(plans: object) -> dict[str, dict[str, object]]:

@@ -146,6 +146,17 @@ class ServiceAccountRow(Row):
     state: Text = ""
 
 
+class BackendResourceRow(Row):
+    """A row of backend-resources: an account offered for import."""
+
+    uuid: Hex
+    offering: Hex
+    name: Text = ""
+    project: Hexed = ""
+    backend_id: Text = ""
+    backend_metadata: Mapped = {}
+
+
 class ComponentRow(Row):
     """A component of an offering as the offering itself lists it."""
 

@@ -12,6 +12,7 @@ from reconciler.state.diff import Action, Change
 from reconciler.state.facts import DONE, ERROR_CREATING, EXECUTING, OK, ORDER_ERRED, PENDING_PROVIDER, REQUESTED
 from reconciler.state.model import Value, json_value
 
+BACKEND_RESOURCES = "backend-resources"
 _METADATA = frozenset({"qos", "fairshare", "grp_tres_mins"})
 
 
@@ -91,9 +92,12 @@ def _component(client: ReconcileClient, change: Change, metadata: Mapping[str, A
     offering, name = change.address.key
     endpoint = Endpoints.MarketplaceProviderOffering
     if change.action is Action.DELETE:
-        client.action(endpoint, offering, "remove_offering_component", {"uuid": metadata["uuid"]})
+        body = {"uuid": metadata["uuid"]}
+        client.action(endpoint, offering, "remove_offering_component", body, valid=(200, 204))
         return
-    body = {"type": name, **{k: _plain(k, v) for k, v in (change.after or {}).items()}}
+    said = {k: _plain(k, v) for k, v in (change.after or {}).items()}
+    # a blank that was blank before is left out: an empty limit_period is no valid choice
+    body = {"type": name, **{k: v for k, v in said.items() if v not in (None, "") or k in change.changed()}}
     if change.action is Action.CREATE:
         body = {k: v for k, v in body.items() if v is not None}
         client.action(endpoint, offering, "create_offering_component", body, valid=(201,))
@@ -113,9 +117,23 @@ def _plain(field: str, value: Value) -> object:
     return value
 
 
+def _backend_resource(client: ReconcileClient, change: Change, metadata: Mapping[str, Any]) -> None:
+    offering, account = change.address.key
+    after = change.after or {}
+    body = {
+        "name": after["name"],
+        "project": after["project"],
+        "offering": offering,
+        "backend_id": account,
+        "backend_metadata": {"limits": _limits(after.get("limits"))},
+    }
+    client._post(client._build_url(BACKEND_RESOURCES), valid_states=[201], json=body)
+
+
 _WRITERS: dict[str, Callable[[ReconcileClient, Change, Mapping[str, Any]], None]] = {
     "waldur.order": _order,
     "waldur.resource": _resource,
     "waldur.offering_user": _offering_user,
     "waldur.component": _component,
+    "waldur.backend_resource": _backend_resource,
 }

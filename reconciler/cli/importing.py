@@ -1,0 +1,78 @@
+"""``reconcile import``: accounts that Waldur does not know, listed, and offered to Waldur for import."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from reconciler.cli import options
+from reconciler.cli.interface import DONE, FAILED, Interface, worst
+from reconciler.cycle import offering_name
+from reconciler.importing import Importable
+from reconciler.render.text import printable
+
+NOTHING = "Nothing to offer: Waldur knows these accounts, or their projects are unknown to it."
+
+
+def import_(
+    config_path: options.ConfigOption = None,
+    offering: options.OfferingOption = "",
+    write: Annotated[
+        bool, typer.Option("--write", help="Offer them to Waldur, where the owner makes resources of them.")
+    ] = False,
+    auto_approve: Annotated[bool, typer.Option("--auto-approve", help="Do not ask before writing.")] = False,
+    json_output: options.JsonOption = False,
+    no_color: options.NoColorOption = False,
+    verbose: options.VerboseOption = False,
+) -> None:
+    """List accounts on the cluster that Waldur does not know, with limits and members.
+
+    An account below the account of a known project can be offered to Waldur with --write; once its owner has
+    imported it there, the resource's backend_id names the account and plan and apply look after it.
+    """
+    config = options.configuration(config_path)
+    interface = Interface(json_output=False, no_color=no_color)
+    if write:
+        options.require_answer(auto_approve=auto_approve, json_output=json_output)
+    name = offering_name(config, offering) if offering else ""
+    listed: list[tuple[str, list[Importable]]] = []
+    codes = [DONE]
+    for cluster in options.chosen(config, offering):
+        with options.progress(verbose=verbose) as progress:
+            found, plan = cluster.importable(progress=progress, offering=name)
+        listed.append((plan.cluster, found))
+        if not json_output:
+            interface.console.print(f"Cluster {plan.cluster}: {len(found)} accounts that Waldur does not know\n")
+            interface.console.print(_table(found)) if found else None
+        if write:
+            interface.plan(plan, title=f"Cluster {plan.cluster}", nothing=NOTHING)
+            if plan.changes and (auto_approve or interface.agreed()):
+                with cluster.locked():
+                    outcome = interface.run(plan, lambda listener, c=cluster, p=plan: c.offer(p, listener))  # type: ignore[misc]
+                interface.result(outcome)
+                codes.append(FAILED if outcome.failures else DONE)
+    if json_output:
+        typer.echo(json.dumps({"format_version": "1.0", "accounts": _rows(listed)}, indent=2))
+    raise typer.Exit(worst(codes))
+
+
+def _rows(listed: Sequence[tuple[str, Sequence[Importable]]]) -> list[dict[str, object]]:
+    return [{"cluster": cluster, **asdict(one)} for cluster, found in listed for one in found]
+
+
+def _table(found: Sequence[Importable]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for title in ("account", "parent", "project", "offering", "limits", "members", ""):
+        table.add_column(title, no_wrap=True)
+    for one in found:
+        strangers = len(one.members) - len(one.known_members)
+        people = f"{len(one.members)}" + (f" ({strangers} unknown to Waldur)" if strangers else "")
+        limits = " ".join(f"{k}={v}" for k, v in sorted(one.limits.items())) or "-"
+        cells = (one.account, one.parent, one.project_name or "-", one.offering or "-", limits, people)
+        table.add_row(*(printable(c) for c in cells), "offered" if one.offered else "")
+    return table

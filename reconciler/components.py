@@ -1,0 +1,99 @@
+"""An offering's components in Waldur, made what the configuration says: a plan like any other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from reconciler.config import Component, Config, Offering
+from reconciler.errors import ConfigError
+from reconciler.fulfilment import Fulfilment
+from reconciler.outcome import Listener, Outcome, Record
+from reconciler.plan import Plan, now_text, ordered
+from reconciler.providers.waldur.portal import connected
+from reconciler.state import kinds
+from reconciler.state.diff import diff
+from reconciler.state.model import UNMANAGED, Desired, Note, Obj, State, Wanted
+
+_AMOUNTS = ("min_value", "max_value", "max_available_limit", "default_limit")
+
+
+def desired(offering: Offering, actual: State, *, delete: bool = False) -> Desired:
+    """The components of the configuration; those only Waldur has stay unless ``delete`` says otherwise."""
+    result = Desired()
+    offerings = frozenset({offering.name})
+    for name, component in offering.backend_components.items():
+        address = kinds.component(offering.waldur_offering_uuid, name)
+        there = actual.get(address)
+        known = there.values.keys() if there is not None else None
+        values = _values(name, component)
+        # what the server does not tell it does not have: unit_factor came with version 8
+        result.objects[address] = Obj(
+            {n: v for n, v in values.items() if known is None or n in known},
+            f"backend_components.{name} of the configuration",
+            offerings,
+        )
+    for address in actual.keys() - result.objects.keys():
+        if delete:
+            result.absent[address] = Obj({}, "not in the configuration, and --delete was given", offerings)
+        else:
+            result.orphans.append(Note(address, "not in the configuration; --delete removes it", offering.name))
+    return result
+
+
+def _values(name: str, component: Component) -> dict[str, Wanted]:
+    factor = component.unit_factor
+    whole = factor == factor.to_integral_value()
+    values: dict[str, Wanted] = {
+        "name": component.label or name,
+        "measured_unit": component.waldur_unit,
+        "billing_type": component.accounting_type,
+        "limit_amount": _text(component.limit) if component.accounting_type == "usage" else UNMANAGED,
+        "unit_factor": int(factor) if whole and not component.target_components else UNMANAGED,
+        "limit_period": component.limit_period or UNMANAGED,
+    }
+    for key in _AMOUNTS:
+        values[key] = _text(getattr(component, key))
+    for key in ("description", "article_code"):
+        text = getattr(component, key)
+        values[key] = UNMANAGED if text is None else text
+    for key in ("is_boolean", "is_prepaid"):
+        switch = getattr(component, key)
+        values[key] = UNMANAGED if switch is None else str(switch).lower()
+    return values
+
+
+def _text(amount: Decimal | None) -> Wanted:
+    return UNMANAGED if amount is None else f"{amount.normalize():f}"
+
+
+class OfferingComponents:
+    """The components of one offering, planned and pushed."""
+
+    def __init__(
+        self, config: Config, offering: Offering, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        if offering.from_file:
+            raise ConfigError(f"{config.path}: offering {offering.name!r} is a file; components are pushed to a portal")
+        self.config, self.offering, self.clock = config, offering, clock
+        self.portal = connected(offering, config)
+
+    def plan(self, *, delete: bool = False) -> Plan:
+        """What would change in Waldur. Raises ``ReadError``; nothing is changed."""
+        actual = self.portal.components()
+        wanted = desired(self.offering, actual, delete=delete)
+        return Plan(
+            cluster=self.offering.name,
+            offerings=(self.offering.name,),
+            changes=ordered(diff(wanted, actual)),
+            orphans=tuple(wanted.orphans),
+            config_digest=self.config.digest,
+            created=now_text(self.clock),
+        )
+
+    def push(self, plan: Plan, listener: Listener | None = None) -> Outcome:
+        """Make it so, and read it back."""
+        record = Record(plan, listener)
+        Fulfilment({self.offering.name: self.portal}, record).after_cluster()
+        return record.outcome

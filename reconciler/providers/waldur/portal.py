@@ -1,0 +1,19 @@
+"""A portal over HTTP as the configuration describes it."""
+
+from __future__ import annotations
+
+from reconciler.config import Config, Offering
+from reconciler.providers.waldur.client import ReconcileClient
+from reconciler.providers.waldur.read import WaldurPortal
+
+
+def connected(offering: Offering, config: Config) -> WaldurPortal:
+    """The portal of an offering; nothing is asked yet."""
+    client = ReconcileClient(
+        offering.api_url,
+        offering.waldur_api_token.get_secret_value(),
+        verify=offering.verify_ssl,
+        timeout=config.reconcile.http_timeout,
+        retries=config.reconcile.http_retries,
+    )
+    return WaldurPortal(offering, client)
