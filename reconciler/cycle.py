@@ -217,18 +217,26 @@ class Cluster:
         found = [one for one in found if not offering or one.offering == offering]
         told: State = {}
         uuids: dict[str, str] = {}
+        notes: list[Note] = []
         for one in self.offerings if found else ():
-            if (offered := self.portals[one.name].offered()) is not None:
-                told |= offered
-                uuids[one.name] = one.waldur_offering_uuid
+            offered = self.portals[one.name].offered()
+            if offered is None:
+                address = kinds.backend_resource(one.waldur_offering_uuid or one.name, "*")
+                notes.append(Note(address, "this portal takes no accounts for import", one.name))
+                continue
+            told |= offered
+            uuids[one.name] = one.waldur_offering_uuid
         known = {a.key[1] for a in told}
         changes = [c for c in diff(offer(found, uuids), told) if c.action is Action.CREATE]
-        return (
-            [replace(one, offered=one.account in known) for one in found],
-            replace(
-                planned.plan, changes=ordered(changes), blocked=(), refused=(), waiting=(), warnings=(), orphans=()
-            ),
+        plan = Plan(
+            cluster=planned.plan.cluster,
+            offerings=planned.plan.offerings,
+            changes=ordered(changes),
+            warnings=tuple(notes),
+            config_digest=self.config.digest,
+            created=planned.plan.created,
         )
+        return [replace(one, offered=one.account in known) for one in found], plan
 
     def offer(self, plan: Plan, listener: Listener | None = None) -> Outcome:
         """Offer accounts to the portals for import."""

@@ -349,6 +349,8 @@ def test_members_get_homes_and_only_their_own(world: Site, people: tuple[str, ..
     site, portal, _slurm = world
     settings = site.document["offerings"][0]["backend_settings"]
     settings |= {"enable_user_homedir_account_creation": True, "homedir_umask": "0700"}
+    for name in ("tbalice", "tbbob"):  # the testbed's users share /tmp as their home
+        portal.leave(name, "climate")
     for name in people:
         portal.user(name, "climate")
     portal.user("nobody-here", "climate")
@@ -383,6 +385,7 @@ def test_homes_below_a_base_of_ones_own(world: Site, people: tuple[str, ...]) ->
     settings = site.document["offerings"][0]["backend_settings"]
     settings |= {"enable_user_homedir_account_creation": True, "homedir_base_path": str(base)}
     portal.user("rchome1", "climate")
+    portal.user("rchome2", "elsewhere")
     try:
         unmounted = site("apply", "--auto-approve")
         assert unmounted.code == 4, unmounted.both
