@@ -11,15 +11,12 @@ from zoneinfo import ZoneInfo
 
 from reconciler import build, guard, homes
 from reconciler.apply import Executor
-from reconciler.chains import Protected, Source, Standing
+from reconciler.chains import Source, Standing
 from reconciler.config import Config, Offering, Runner
-from reconciler.errors import CommandError, ConfigError, ReadError, ReconcileError
-from reconciler.fulfilment import Fulfilment
-from reconciler.importing import Importable, candidates, importables
-from reconciler.importing import desired as offer
+from reconciler.errors import CommandError, ReadError, ReconcileError
 from reconciler.memory import Memory, Name
 from reconciler.orders import with_orders
-from reconciler.outcome import Listener, Outcome, Record
+from reconciler.outcome import Listener, Outcome
 from reconciler.people import Named, former, named, present
 from reconciler.plan import Mode, Plan, now_text, ordered, require_fresh, restricted
 from reconciler.providers.file import FilePortal
@@ -135,7 +132,7 @@ class Cluster:
         built = self._built(people.sources, reading, now)
         self._former(built, sources)
         progress(f"cluster {self.label}: comparing")
-        claims = self._claims(ownership.unclaimed(built.desired, built.scope, reading.state))
+        claims = self.claims(ownership.unclaimed(built.desired, built.scope, reading.state))
         desired = self._own(built, reading, claims, allowed)
         check(desired, catalog_of(reading.state, reading.tres))
         screened = self._guarded(diff(desired, reading.state), built, reading, allowed)
@@ -200,50 +197,6 @@ class Cluster:
             executor = Executor(self.runner, lambda: self.reader.read().state, listener, self.portals)
             return executor.apply(plan, reading.state)
 
-    def importable(
-        self, *, offering: str = "", progress: Progress = lambda text: None
-    ) -> tuple[list[Importable], Plan]:
-        """Accounts that no portal knows, and the plan that offers those of known projects for import."""
-        planned = self.plan(progress=progress)
-        actual, desired = planned.reading.state, planned.desired
-        protected = Protected(self.config.reconcile.guards.protected)
-        roots = frozenset(fold(o.backend_settings.hierarchy_root) for o in self.offerings)
-        names = [n for n in candidates(actual, desired, roots) if not protected.covers(n)]
-        progress(f"cluster {self.label}: asking about {len(names)} accounts")
-        claims = self._claims(names)
-        unknown = [n for n in names if claims[n].verdict == "unknown"]
-        projects = {o.name: self.portals[o.name].projects() for o in self.offerings} if unknown else {}
-        found = importables(unknown, actual, self.offerings, projects, frozenset(planned.built.scope.known_users))
-        found = [one for one in found if not offering or one.offering == offering]
-        told: State = {}
-        uuids: dict[str, str] = {}
-        notes: list[Note] = []
-        for one in self.offerings if found else ():
-            offered = self.portals[one.name].offered()
-            if offered is None:
-                address = kinds.backend_resource(one.waldur_offering_uuid or one.name, "*")
-                notes.append(Note(address, "this portal takes no accounts for import", one.name))
-                continue
-            told |= offered
-            uuids[one.name] = one.waldur_offering_uuid
-        known = {a.key[1] for a in told}
-        changes = [c for c in diff(offer(found, uuids), told) if c.action is Action.CREATE]
-        plan = Plan(
-            cluster=planned.plan.cluster,
-            offerings=planned.plan.offerings,
-            changes=ordered(changes),
-            warnings=tuple(notes),
-            config_digest=self.config.digest,
-            created=planned.plan.created,
-        )
-        return [replace(one, offered=one.account in known) for one in found], plan
-
-    def offer(self, plan: Plan, listener: Listener | None = None) -> Outcome:
-        """Offer accounts to the portals for import."""
-        record = Record(plan, listener)
-        Fulfilment(self.portals, record).after_cluster()
-        return record.outcome
-
     def remember(self) -> None:
         """Keep who was seen under which username, before anything is made: a name forgotten is a stranger's later."""
         known = {(portal, person, n) for (portal, person), names in self._remembered.items() for n in names}
@@ -301,11 +254,11 @@ class Cluster:
             if not found:
                 return built
             asked |= found
-            for name, claim in self._claims(found).items():
+            for name, claim in self.claims(found).items():
                 if claim.verdict != "unknown":
                     owned[name] = claim.text
 
-    def _claims(self, accounts: Iterable[str]) -> dict[str, Claim]:
+    def claims(self, accounts: Iterable[str]) -> dict[str, Claim]:
         """Ask every portal about accounts that look ours and that nobody named."""
         names = sorted(accounts)
         here = {o.waldur_offering_uuid: o for o in self.offerings}
@@ -373,49 +326,6 @@ class Cluster:
 def _consented(built: build.Built) -> frozenset[str]:
     """Accounts that customers' orders end, with the projects and customers that they leave empty."""
     return frozenset(n for name, claim in built.scope.leaving.items() for n in (name, *claim.parents))
-
-
-def clusters(config: Config, offering: str = "") -> list[Cluster]:
-    """The clusters of a configuration, with all their offerings; ``offering`` picks the one it is on.
-
-    Raises :class:`ConfigError` when there is none to serve.
-    """
-    groups: dict[str, list[Offering]] = {}
-    for one in config.offerings:
-        if one.uses_slurm:
-            groups.setdefault(fold(one.backend_settings.cluster_name or ""), []).append(one)
-    if "" in groups and len(groups) > 1:
-        raise ConfigError(
-            f"{config.path}: offering {groups[''][0].name!r} has no backend_settings.cluster_name, others have one",
-            "Whether they share a cluster decides what is theirs: give every SLURM offering its cluster_name.",
-        )
-    for name, members in groups.items():
-        if len({_runner(config, o).model_dump_json() for o in members}) > 1:
-            raise ConfigError(f"{config.path}: the offerings on cluster {name!r} differ in slurm_bin_path")
-    wanted = [
-        Cluster(config, name or None, members, _runner(config, members[0]))
-        for name, members in groups.items()
-        if not offering or offering in {x for o in members for x in (o.name, o.waldur_offering_uuid)}
-    ]
-    if not wanted:
-        known = ", ".join(o.name for o in config.offerings if o.uses_slurm) or "none"
-        what = f"no offering {offering!r}" if offering else "no offering with a SLURM backend"
-        raise ConfigError(f"{config.path}: {what}; SLURM offerings here: {known}")
-    return wanted
-
-
-def offering_name(config: Config, wanted: str) -> str:
-    """An offering's name from its name or uuid."""
-    plain = wanted.replace("-", "").lower()
-    return next((o.name for o in config.offerings if o.waldur_offering_uuid == plain), wanted)
-
-
-def _runner(config: Config, offering: Offering) -> Runner:
-    settings = offering.backend_settings
-    base = config.reconcile.clusters.get(settings.cluster_name or "", config.reconcile.runner)
-    if settings.slurm_bin_path and not base.slurm_bin_path:
-        return base.model_copy(update={"slurm_bin_path": settings.slurm_bin_path})
-    return base
 
 
 def _portal(offering: Offering, config: Config) -> Portal:

@@ -11,8 +11,9 @@ import typer
 
 from reconciler.cli import options
 from reconciler.cli.interface import BLOCKED, DONE, FAILED, REFUSED, Interface, worst
+from reconciler.clusters import offering_name
 from reconciler.config import Config
-from reconciler.cycle import Cluster, offering_name
+from reconciler.cycle import Cluster
 from reconciler.errors import ReconcileError
 from reconciler.outcome import Outcome
 from reconciler.plan import Mode, Plan

@@ -12,7 +12,8 @@ from rich.table import Table
 
 from reconciler.cli import options
 from reconciler.cli.interface import DONE, FAILED, Interface, worst
-from reconciler.cycle import offering_name
+from reconciler.clusters import offering_name
+from reconciler.discovery import importable, offer
 from reconciler.importing import Importable
 from reconciler.render.text import printable
 
@@ -44,7 +45,7 @@ def import_(
     codes = [DONE]
     for cluster in options.chosen(config, offering):
         with options.progress(verbose=verbose) as progress:
-            found, plan = cluster.importable(progress=progress, offering=name)
+            found, plan = importable(cluster, progress=progress, offering=name)
         listed.append((plan.cluster, found))
         if not json_output:
             interface.console.print(f"Cluster {plan.cluster}: {len(found)} accounts that Waldur does not know\n")
@@ -53,7 +54,7 @@ def import_(
             interface.plan(plan, title=f"Cluster {plan.cluster}", nothing=NOTHING)
             if plan.changes and (auto_approve or interface.agreed()):
                 with cluster.locked():
-                    outcome = interface.run(plan, lambda listener, c=cluster, p=plan: c.offer(p, listener))  # type: ignore[misc]
+                    outcome = interface.run(plan, lambda listener, c=cluster, p=plan: offer(c, p, listener))  # type: ignore[misc]
                 interface.result(outcome)
                 codes.append(FAILED if outcome.failures else DONE)
     if json_output:

@@ -11,8 +11,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from reconciler.clusters import clusters, offering_name
 from reconciler.config import Config, load, load_default
-from reconciler.cycle import Cluster, Progress, clusters, offering_name
+from reconciler.cycle import Cluster, Progress
 from reconciler.errors import ReconcileError
 from reconciler.guard import ALLOWABLE
 from reconciler.plan import Mode

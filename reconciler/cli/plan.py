@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from reconciler.cli import options
-from reconciler.cycle import Cluster, offering_name
+from reconciler.clusters import offering_name
+from reconciler.cycle import Cluster
 from reconciler.errors import ReconcileError
 from reconciler.plan import Mode, Plan
 from reconciler.planfile import document, save

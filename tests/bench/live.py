@@ -16,8 +16,9 @@ from pathlib import Path
 
 import yaml
 
+from reconciler.clusters import clusters
 from reconciler.config import load
-from reconciler.cycle import Cluster, clusters
+from reconciler.cycle import Cluster
 from tests.conftest import offering
 from tests.live.conftest import Slurm
 from tests.standin.portal import StandIn, uid

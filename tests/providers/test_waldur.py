@@ -10,7 +10,7 @@ import pytest
 from reconciler.config import Offering
 from reconciler.errors import ReadError
 from reconciler.providers.waldur.client import ReconcileClient, WaldurError
-from reconciler.providers.waldur.read import WaldurPortal
+from reconciler.providers.waldur.portal import WaldurPortal
 from reconciler.state.facts import Facts
 from tests.conftest import offering
 from tests.standin.portal import OFFERING, TOKEN, StandIn, uid

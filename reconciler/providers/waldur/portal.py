@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from reconciler.config import Config, Offering
 from reconciler.providers.waldur.client import ReconcileClient
-from reconciler.providers.waldur.read import WaldurPortal
+from reconciler.providers.waldur.objects import Objects
+from reconciler.providers.waldur.questions import Questions
+from reconciler.providers.waldur.read import Reading
+
+
+class WaldurPortal(Reading, Questions, Objects):
+    """The portal of one offering: what it says, what it knows of accounts, and what it is told."""
 
 
 def connected(offering: Offering, config: Config) -> WaldurPortal:

@@ -1,0 +1,51 @@
+"""The clusters of a configuration, each with all offerings on it."""
+
+from __future__ import annotations
+
+from reconciler.config import Config, Offering, Runner
+from reconciler.cycle import Cluster
+from reconciler.errors import ConfigError
+from reconciler.state.naming import fold
+
+
+def clusters(config: Config, offering: str = "") -> list[Cluster]:
+    """The clusters of a configuration, with all their offerings; ``offering`` picks the one it is on.
+
+    Raises :class:`ConfigError` when there is none to serve.
+    """
+    groups: dict[str, list[Offering]] = {}
+    for one in config.offerings:
+        if one.uses_slurm:
+            groups.setdefault(fold(one.backend_settings.cluster_name or ""), []).append(one)
+    if "" in groups and len(groups) > 1:
+        raise ConfigError(
+            f"{config.path}: offering {groups[''][0].name!r} has no backend_settings.cluster_name, others have one",
+            "Whether they share a cluster decides what is theirs: give every SLURM offering its cluster_name.",
+        )
+    for name, members in groups.items():
+        if len({_runner(config, o).model_dump_json() for o in members}) > 1:
+            raise ConfigError(f"{config.path}: the offerings on cluster {name!r} differ in slurm_bin_path")
+    wanted = [
+        Cluster(config, name or None, members, _runner(config, members[0]))
+        for name, members in groups.items()
+        if not offering or offering in {x for o in members for x in (o.name, o.waldur_offering_uuid)}
+    ]
+    if not wanted:
+        known = ", ".join(o.name for o in config.offerings if o.uses_slurm) or "none"
+        what = f"no offering {offering!r}" if offering else "no offering with a SLURM backend"
+        raise ConfigError(f"{config.path}: {what}; SLURM offerings here: {known}")
+    return wanted
+
+
+def offering_name(config: Config, wanted: str) -> str:
+    """An offering's name from its name or uuid."""
+    plain = wanted.replace("-", "").lower()
+    return next((o.name for o in config.offerings if o.waldur_offering_uuid == plain), wanted)
+
+
+def _runner(config: Config, offering: Offering) -> Runner:
+    settings = offering.backend_settings
+    base = config.reconcile.clusters.get(settings.cluster_name or "", config.reconcile.runner)
+    if settings.slurm_bin_path and not base.slurm_bin_path:
+        return base.model_copy(update={"slurm_bin_path": settings.slurm_bin_path})
+    return base

@@ -1,0 +1,152 @@
+"""What all of a portal's parts share: lists whose rows are checked against what was asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+from waldur_client import Endpoints
+
+from reconciler.config import Offering
+from reconciler.errors import ReadError
+from reconciler.providers.waldur.client import ReconcileClient, WaldurError
+from reconciler.providers.waldur.rows import (
+    ResourceRow,
+    Row,
+    undashed,
+)
+from reconciler.state.facts import Resource
+from reconciler.state.model import Address, Note
+
+R = TypeVar("R", bound=Row)
+_FLAGS = ("paused", "downscaled", "restrict_member_access")
+
+
+def fields_of(row: type[Row]) -> list[str]:
+    """The keys that a row needs, to be asked for."""
+    return list(row.model_fields)
+
+
+class Lists:
+    """One offering's lists."""
+
+    def __init__(self, offering: Offering, client: ReconcileClient) -> None:
+        self.offering = offering
+        self.client = client
+        self.uuid = offering.waldur_offering_uuid
+        self._provider = ""
+        self.metadata: dict[str, Mapping[str, Any]] = {}  # backend metadata as read, since writing replaces it whole
+
+    @property
+    def requests(self) -> int:
+        """Requests made so far."""
+        return self.client.requests_made
+
+    def _checked(self, endpoint: str, filters: Mapping[str, object], row: type[Row]) -> list[dict[str, Any]]:
+        """Rows of this offering in the states asked for: the server ignores filters it does not know."""
+        rows = self.client.rows(endpoint, {"offering_uuid": self.uuid, **filters}, fields_of(row))
+        states = filters.get("state")
+        for found in rows:
+            offering = undashed(found.get("offering_uuid"))
+            if offering != self.uuid:
+                raise ReadError(
+                    f"GET {endpoint}: asked for offering {self.uuid}, got a row of offering {offering}",
+                    "The server ignored the filter; nothing was planned.",
+                )
+            if isinstance(states, tuple) and found.get("state") not in states:
+                raise ReadError(
+                    f"GET {endpoint}: asked for the states {', '.join(states)}, got a row in state "
+                    f"{found.get('state')!r}",
+                    "The server ignored the filter; nothing was planned.",
+                )
+        return rows
+
+    def _about(self) -> dict[str, Any]:
+        url = self.client._build_resource_url(  # the base's own way to make a URL
+            Endpoints.MarketplaceProviderOffering, self.uuid
+        )
+        fields = ["uuid", "name", "customer_uuid", "plugin_options", "plans", "components"]
+        about = self.client._get(url, valid_states=[200], params={"field": fields})
+        if not isinstance(about, dict) or undashed(about.get("uuid")) != self.uuid:
+            raise ReadError(f"GET {url}: the answer is not about offering {self.uuid}")
+        return about
+
+    def _provider_uuid(self, customer: str) -> str:
+        if not self._provider:
+            rows = self.client.rows(
+                Endpoints.MarketplaceServiceProviders, {"customer_uuid": customer}, ["uuid", "customer_uuid"]
+            )
+            mine = [row for row in rows if undashed(row.get("customer_uuid")) == undashed(customer)]
+            if len(mine) != 1:
+                raise WaldurError("GET marketplace-service-providers", 404, f"none for customer {customer}")
+            self._provider = str(mine[0]["uuid"])
+        return self._provider
+
+    def _parsed(self, endpoint: str, model: type[R], row: dict[str, Any]) -> R:
+        try:
+            return model.model_validate(row)
+        except ValidationError as error:
+            raise ReadError(f"GET {endpoint}: row {row.get('uuid', '')}: {first_error(error)}") from None
+
+    def _optional(self, endpoint: str, filters: Mapping[str, object], row: type[R]) -> list[R] | None:
+        """Rows of a list that this server may lack or keep from this token; None then."""
+        try:
+            rows = self.client.rows(endpoint, filters, fields_of(row))
+        except WaldurError as error:
+            if error.status not in (403, 404):
+                raise
+            return None
+        return [self._parsed(endpoint, row, found) for found in rows]
+
+    def resources_of(self, rows: list[dict[str, Any]]) -> tuple[list[Resource], list[Note], list[str]]:
+        """Resources, what to say of rows that could not be understood, and the accounts those name."""
+        resources: list[Resource] = []
+        bad: list[Note] = []
+        held: list[str] = []
+        for row in rows:
+            missing = [flag for flag in _FLAGS if flag not in row]
+            try:
+                parsed = ResourceRow.model_validate(row)
+                if missing:
+                    raise ReadError(f"Waldur did not send {', '.join(missing)}")
+            except (ValidationError, ReadError) as error:
+                uuid = str(row.get("uuid") or "?")
+                text = f"resource {row.get('name')!r}: {first_error(error)}"
+                bad.append(Note(Address("waldur.resource", (uuid,)), text, self.offering.name))
+                if isinstance(row.get("backend_id"), str):
+                    held.append(row["backend_id"])
+                elif "backend_id" not in row or row["backend_id"] is not None:
+                    raise ReadError(f"GET {Endpoints.MarketplaceProviderResources}: {text}") from None
+                continue
+            resources.append(resource_of(parsed))
+            self.metadata[parsed.uuid] = parsed.backend_metadata
+        return resources, bad, held
+
+    def _one_resource(self, uuid: str) -> Resource:
+        row = self.client.one(Endpoints.MarketplaceProviderResources, uuid, fields_of(ResourceRow))
+        parsed = self._parsed(Endpoints.MarketplaceProviderResources, ResourceRow, row)
+        if parsed.uuid != uuid:
+            raise ReadError(f"GET {Endpoints.MarketplaceProviderResources}/{uuid}/: the answer is about {parsed.uuid}")
+        self.metadata[uuid] = parsed.backend_metadata
+        return resource_of(parsed)
+
+
+def resource_of(row: ResourceRow) -> Resource:
+    """A row as a fact."""
+    other = {"offering_uuid", "resource_uuid", "backend_metadata", "last_sync"}
+    return Resource(
+        **{k: v for k, v in row if k not in other},
+        told_limits=row.limits,
+        scope_uuid=row.resource_uuid,
+        metadata=row.backend_metadata,
+        last_sync=row.last_sync if "last_sync" in row.model_fields_set else None,
+    )
+
+
+def first_error(error: Exception) -> str:
+    """What is wrong with a row, in a line."""
+    if isinstance(error, ValidationError):
+        detail = error.errors()[0]
+        return f"{'.'.join(str(p) for p in detail['loc'])}: {detail['msg']} (found {detail['input']!r})"
+    return str(error)
