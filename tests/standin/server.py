@@ -445,7 +445,8 @@ async def order_action(uuid: str, action: str, request: Request) -> Response:
 
 def _move(resource: dict[str, Any], order: dict[str, Any], action: str) -> None:
     kind = order["type"]
-    if action in ("approve_by_provider", "set_state_executing"):
+    if action == "approve_by_provider" or (action == "set_state_executing" and kind != "Terminate"):
+        # a failed Terminate that is tried again leaves its resource OK
         resource["state"] = _DURING.get(kind, resource["state"])
     elif action == "set_state_done":
         resource["state"] = "Terminated" if kind == "Terminate" else "OK"
