@@ -61,6 +61,10 @@ class _Reporter:
             if change.address.kind == "slurm.association":
                 self._members[change.address.key[0]].add(change.address)
         served = [c for c in (*built.chains, *built.rejected) if self._serves(c.source)]
+        old = {c.source.offering.name for c in served if not c.source.facts.takes_states}
+        for name in sorted(old):
+            text = "this Waldur (before version 8) takes no states and no last sync of resources: they are not reported"
+            self.desired.warnings.append(Note(Address("waldur.offering", (name,)), text, name))
         for chain in served:
             self._resource(chain)
             if chain.resource.order is not None:

@@ -171,7 +171,7 @@ def test_an_older_server_knows_nothing_of_all_this(world: Site) -> None:
         portal.order(resource["name"], "Create", "done", project_slug="climate", customer_slug="nordic")
     portal.push()
     portal.edit("one", limits={"cpu": 8})
-    applied(site)
+    assert applied(site).count("before version 8") == 1
     assert slurm.shown("a_one", "GrpTRESMins") == "cpu=480000"
     assert slurm.shown("a_one", "MaxTRESMins", "tbbob") == "cpu=5"
     asked = [e["path"] for e in portal.log()]

@@ -456,6 +456,50 @@ def test_terminate_keeps_what_others_use(site_: Site) -> None:
     assert slurm.accounts() == {"root", "c_nordic", "p_fusion", "a_cousin"}
 
 
+def test_terminate_in_a_project_with_capitals_keeps_its_siblings(site_: Site) -> None:
+    """SLURM folds names; an agent that does not would find the project empty and drop the subtree."""
+    site, portal, slurm = site_
+    site.document["offerings"][0]["backend_settings"]["project_prefix"] = "P_"
+    for name in ("Upper-One", "Upper-Two"):
+        portal.resource(name, slug=name, project="Big-Project", limits={"cpu": 1})
+    portal.user("tbcarol", "Big-Project")
+    assert site("apply", "--auto-approve").code == 0
+    portal.order("Upper-One", "Terminate", "pending-provider")
+    assert site("apply", "--auto-approve").code == 0
+    assert "a_upper-one" not in slurm.accounts()
+    assert {"p_big-project", "a_upper-two"} <= slurm.accounts()
+    assert slurm.users_of("a_upper-two") == {"tbcarol"}
+
+
+def test_one_order_alone_by_target(site_: Site) -> None:
+    site, portal, slurm = site_
+    ordered(portal, "Create")
+    portal.edit("old", limits={"cpu": 8})
+    done = site("apply", "--auto-approve", "--target", f"waldur.order[{uid('order', 'new', 'Create')}]")
+    assert done.code == 0, done.both
+    assert portal.found("order", "new", "Create")["state"] == "done"
+    assert slurm.users_of("a_new") == {"tbalice", "tbbob"}
+    assert slurm.shown("a_old", "GrpTRESMins") == "cpu=420000"
+
+
+def test_a_saved_plan_holds_its_orders_or_is_stale(site_: Site, tmp_path: Path) -> None:
+    site, portal, slurm = site_
+    ordered(portal, "Create")
+    saved = tmp_path / "order.plan"
+    assert site("plan", "--out", str(saved)).code == 0
+    next(o for o in portal.world["orders"] if o["type"] == "Create")["state"] = "canceled"
+    portal.push()
+    stale = site("apply", str(saved))
+    assert stale.code == 1
+    assert "waldur.order" in stale.err
+    assert "a_new" not in slurm.accounts()
+    next(o for o in portal.world["orders"] if o["type"] == "Create")["state"] = "pending-provider"
+    portal.push()
+    done = site("apply", str(saved))
+    assert done.code == 0, done.both
+    as_ordered(site_, "Create")
+
+
 def test_customers_without_resources_stay_where_the_site_says_so(site_: Site) -> None:
     site, portal, slurm = site_
     site.document["reconcile"]["empty_customers"] = "keep"
