@@ -129,8 +129,8 @@ def first_apply(directory: Path, portal: StandIn, slurm: Slurm, accounts: int) -
     print(f"  of that: {parts}")
     print(
         f"  first apply, verified: {seconds:.2f} s in {cluster.runner.started - processes} processes and "
-        f"{cluster.requests - requests} requests; one process per object: {per_account:.2f} s per account, {per_user:.2f} s per association (mean of {SAMPLE}), {slow:.0f} s "
-        f"for all: {slow / seconds:.0f} times faster"
+        f"{cluster.requests - requests} requests; one process per object: {per_account:.2f} s per account, "
+        f"{per_user:.2f} s per association (mean of {SAMPLE}), {slow:.0f} s for all: {slow / seconds:.0f} times faster"
     )
 
 
