@@ -130,7 +130,7 @@ class Cluster:
         people = self._named(sources, reading)
         self._present = present(people.sources)
         built = self._built(people.sources, reading, now)
-        self._former(built, sources)
+        self._former(built, sources, reading.state)
         progress(f"cluster {self.label}: comparing")
         claims = self.claims(ownership.unclaimed(built.desired, built.scope, reading.state))
         desired = self._own(built, reading, claims, allowed)
@@ -202,7 +202,7 @@ class Cluster:
         known = {(portal, person, n) for (portal, person), names in self._remembered.items() for n in names}
         self.memory.remember(self._present - known)
 
-    def _former(self, built: build.Built, sources: Sequence[Source]) -> None:
+    def _former(self, built: build.Built, sources: Sequence[Source], state: State) -> None:
         """Associations of usernames that people had once are ours as well."""
         try:
             self._remembered = self.memory.usernames()
@@ -210,7 +210,7 @@ class Cluster:
             text = f"former usernames count as orphans, since the memory of earlier runs cannot be read: {error}"
             built.desired.warnings.append(Note(kinds.user("*"), text))
             return
-        past = former(sources, self._remembered)
+        past = former(sources, self._remembered, frozenset(a.key[0] for a in state if a.kind == "slurm.user"))
         built.scope.known_users |= past.keys()
         built.scope.outsiders |= past
 

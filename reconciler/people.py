@@ -15,24 +15,33 @@ from reconciler.state.naming import fold
 from reconciler.usernames import Person, Proposal, backend
 
 _UNNAMED = (REQUESTED, CREATING, "")  # older servers tell no state
+# so many people may vanish at once, or this share of them
+_FEW, _SHARE = 5, 0.3
 _UNIX_NAME = re.compile(r"[a-z_][a-z0-9_-]*")
 
 
-def former(sources: Iterable[Source], remembered: Mapping[tuple[str, str], frozenset[str]]) -> dict[str, str]:
-    """Usernames that people had and nobody has any more, with what became of the person."""
+def former(
+    sources: Iterable[Source], remembered: Mapping[tuple[str, str], frozenset[str]], on_cluster: frozenset[str]
+) -> dict[str, str]:
+    """Usernames on the cluster that people had and nobody has any more, with what became of the person.
+
+    A list that lost many people at once is not believed about them: a token that lost a role sees fewer.
+    """
     now: dict[tuple[str, str], str] = {}
     for source in sources:
         for user in source.facts.offering_users:
             if user.username:
                 now[source.offering.waldur_api_url, user.user_uuid] = fold(user.username)
     portals = {portal for portal, _ in now}
+    here = {who: names & on_cluster for who, names in remembered.items() if who[0] in portals and names & on_cluster}
+    gone = here.keys() - now.keys()
+    believed = len(gone) <= max(_FEW, _SHARE * len(here))
     found: dict[str, str] = {}
-    for (portal, person), names in remembered.items():
-        if portal not in portals:
-            continue
-        current = now.get((portal, person))
-        why = f"the person is {current!r} in Waldur now" if current else "Waldur has no such offering user any more"
-        found |= {name: why for name in names if name != current}
+    for who, names in here.items():
+        if who in now:
+            found |= {name: f"the person is {now[who]!r} in Waldur now" for name in names if name != now[who]}
+        elif believed:
+            found |= dict.fromkeys(names, "Waldur has no such offering user any more")
     return {name: why for name, why in found.items() if name not in now.values()}
 
 

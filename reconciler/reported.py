@@ -22,6 +22,7 @@ from reconciler.state.naming import fold
 from reconciler.state.portal import amounts, moment
 
 _NO_NAME = "No account could be made for this allocation on the cluster: its name cannot be used. Ask the provider."
+_NO_END = "This allocation cannot be ended on the cluster: its account is not its alone. Ask the provider."
 _NO_ACCOUNT = "The account of this allocation is missing on the cluster and cannot be made. The provider can see why."
 _BUSY = "{} jobs are running or pending in this allocation. Wait for them or cancel them, then terminate it again."
 
@@ -183,7 +184,7 @@ class _Reporter:
         account = kinds.account(chain.allocation)
         if chain.resource.uuid in self.built.failed:
             why = self.built.failed[chain.resource.uuid]
-            self._end(chain, order, ORDER_ERRED, why, frozenset(), _NO_NAME)
+            self._end(chain, order, ORDER_ERRED, why, frozenset(), _NO_END if chain.leaves else _NO_NAME)
         elif refused := self._refused(account):
             text = f"The ordered amounts cannot be set: {refused}"
             self._end(chain, order, ORDER_ERRED, refused, frozenset(), text)

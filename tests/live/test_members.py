@@ -94,6 +94,21 @@ def test_a_user_who_left_waldur_leaves_every_account(world: Site) -> None:
     assert slurm.default_of("tbbob") == ""
 
 
+def test_a_list_that_lost_most_people_is_not_believed(world: Site) -> None:
+    """A token that lost a role sees fewer people, or none, with 200."""
+    site, portal, slurm = world
+    for number in range(8):
+        portal.user(f"u{number}", "climate")
+    applied(site)
+    before = slurm.state()
+    portal.world["offering_users"] = [u for u in portal.world["offering_users"] if u["username"] == "tbalice"]
+    portal.push()
+    done = site("apply", "--auto-approve")
+    assert done.code == 0, done.both
+    assert "Orphans, left alone" in done.out
+    assert slurm.state() == before
+
+
 def test_a_username_with_capitals_does_not_flap(world: Site) -> None:
     site, portal, _slurm = world
     user(portal, "tbbob")["username"] = "TbBob"

@@ -500,6 +500,20 @@ def test_a_saved_plan_holds_its_orders_or_is_stale(site_: Site, tmp_path: Path) 
     as_ordered(site_, "Create")
 
 
+def test_terminate_of_one_of_two_that_share_an_account_takes_it_from_nobody(site_: Site) -> None:
+    """Waldur lets two resources have one backend_id."""
+    site, portal, slurm = site_
+    portal.resource("shares", slug="shares", backend_id="a_old", limits={"cpu": 7})
+    portal.order("shares", "Terminate", "pending-provider")
+    before = slurm.state()
+    done = site("apply", "--auto-approve")
+    assert done.code == 4, done.both
+    order = portal.found("order", "shares", "Terminate")
+    assert order["state"] == "erred"
+    assert "not its alone" in order["error_message"]
+    assert slurm.state() == before
+
+
 def test_customers_without_resources_stay_where_the_site_says_so(site_: Site) -> None:
     site, portal, slurm = site_
     site.document["reconcile"]["empty_customers"] = "keep"
