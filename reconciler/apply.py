@@ -23,20 +23,8 @@ from reconciler.state.model import Address, State
 _NOTHING = ("nothing new added", "nothing modified", "nothing deleted")
 # said with exit code 0, and nothing done
 _REFUSED = ("don't have access to their default qos",)
-# a refusal that says nothing about what was asked for
-_PASSING = (
-    "deadlock",
-    "lock wait timeout",
-    "timed out",
-    "timeout",
-    "zero bytes",
-    "send/recv",
-    "lost connection",
-    "gone away",
-    "shutting down",
-    "try again",
-    "access/permission denied",
-)
+# refusals of what was asked for; all else (signals, ssh, docker, a busy database) may be gone the next time
+_FINAL = ("invalid", "unknown option", "unrecognized", "unable to parse", "bad value", "too long", "not a valid")
 # no use in trying the next command: whoever answers for all of them is gone
 _OUTAGE = (
     "connection refused",
@@ -74,8 +62,8 @@ class Executor:
         return self.record.outcome
 
     def _cluster(self, plan: Plan, actual: State) -> None:
-        wanted = [c for c in plan.changes if on_cluster(c.address)]
-        changes = self.record.ready(wanted)
+        wanted = self.record.without_orders([c for c in plan.changes if on_cluster(c.address)])
+        changes = self._bearing(self.record.ready(wanted))
         if not changes:
             return
         self._cancel_jobs(replace(plan, changes=tuple(changes)))
@@ -88,6 +76,20 @@ class Executor:
                 ready = self._unburdened(ready)
             self._run_all(write.commands(ready, plan.cluster))
         self._settle(changes, plan.cluster)
+
+    def _bearing(self, changes: Sequence[Change]) -> list[Change]:
+        """Without accounts that are made for others below them, none of which is made."""
+        made = [c for c in changes if c.action is Action.CREATE and c.address.kind == "slurm.account"]
+        planned = [c for c in self.record.plan.changes if c.action is Action.CREATE]
+        bearers = {str((c.after or {}).get("parent")) for c in planned if c.address.kind == "slurm.account"}
+        while True:
+            used = {str((c.after or {}).get("parent")) for c in made}
+            idle = [c for c in made if c.address.key[0] in bearers - used]
+            if not idle:
+                return self.record.ready(changes)
+            for change in idle:
+                self.record.fail(change, "not tried: nothing below it can be made")
+            made = [c for c in made if c not in idle]
 
     def _groups(self, changes: Sequence[Change], cluster: str, actual: State) -> Iterable[Command | list[Change]]:
         """Steps, where many creations at once become a single ``load``."""
@@ -131,9 +133,8 @@ class Executor:
             return
         for change in concerned:
             if problem:
-                # a removal may be refused for jobs that came meanwhile; a refused creation stays refused
                 alone = len(concerned) == 1 and not self._outage
-                final = alone and change.action is not Action.DELETE and not _passing(problem)
+                final = alone and change.action is not Action.DELETE and _final(problem)
                 self.record.fail(change, problem, final=final)
             else:
                 self.record.progress(change)
@@ -240,9 +241,10 @@ def residue(change: Change, actual: State) -> list[Change]:
     return [replace(change, action=Action.UPDATE, before=values, after={**values, **rest})]
 
 
-def _passing(problem: str) -> bool:
-    """Whether a refusal may be gone the next time."""
-    return any(sign in problem.lower() for sign in _PASSING)
+def _final(problem: str) -> bool:
+    """Whether sacctmgr itself refused what it was asked for, so that asking again is no use."""
+    text = problem.lower()
+    return ": exit code 1:" in text and any(sign in text for sign in _FINAL)
 
 
 def _problem(result: Result) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from reconciler import limits
-from reconciler.chains import Chain, Protected, Source, Standing, collisions, resolve
+from reconciler.chains import Chain, Problem, Protected, Source, Standing, collisions, resolve
 from reconciler.config import Config, Offering
 from reconciler.state import kinds
 from reconciler.state.facts import LEAVING_STATES, Claim, OfferingUser, Resource
@@ -39,7 +39,7 @@ class Built:
     chains: list[Chain] = field(default_factory=list)  # those that are built
     rejected: list[Chain] = field(default_factory=list)  # those that are refused
     leaving: list[Chain] = field(default_factory=list)  # those that an order ends
-    failed: dict[str, str] = field(default_factory=dict)  # by resource uuid: why it can have no account
+    failed: dict[str, Problem] = field(default_factory=dict)  # by resource uuid: why it can have no account
     adopted: dict[str, Chain] = field(default_factory=dict)  # by account that is there and nobody's yet
     refused: set[str] = field(default_factory=set)  # allocation accounts of refused resources
     refused_members: dict[str, list[tuple[str, str]]] = field(default_factory=dict)  # by account: name and why
@@ -99,7 +99,9 @@ class _Builder:
         self.scope.known_users |= {fold(u.username) for u in facts.offering_users if u.username}
         service = {u for names in facts.service_users.values() for u in names} | facts.closed_service_users
         self.scope.known_users |= {fold(u) for u in service}
+        self.scope.strangers_unsure |= facts.strangers_unsure
         self.desired.refused += facts.bad
+        self.desired.warnings += facts.notes
         self.scope.held_users |= {fold(u) for u in facts.held_users}
         for name in facts.held_names:
             self._hold(fold(name), "its resource could not be read from Waldur")
@@ -107,12 +109,12 @@ class _Builder:
     def _hold(self, name: str, why: str) -> None:
         self.desired.held[kinds.account(name)] = why
 
-    def _refuse(self, chain: Chain, why: str) -> None:
-        resource = chain.resource
+    def _refuse(self, chain: Chain, problem: Problem) -> None:
+        resource, why = chain.resource, problem.text
         text = f'resource "{resource.name}": {why}'
         self.desired.refused.append(Note(resource_address(resource), text, chain.source.offering.name))
         self.built.refused.add(chain.allocation)
-        self.built.failed[resource.uuid] = why
+        self.built.failed[resource.uuid] = problem
         self.built.rejected.append(chain)
         self._hold_chain(chain, f'resource "{resource.name}" is refused: {why}')
 
@@ -132,8 +134,9 @@ class _Builder:
                 why = f'resource "{resource.name}" is {resource.state} and has no account yet'
                 self.desired.waiting.append(Note(resource_address(resource), why, chain.source.offering.name))
                 self._hold_chain(chain, why)
-            elif chain.leaves and not chain.resource.backend_id and not self._own_account(chain):
-                self.built.leaving.append(chain)  # it never had an account: nothing is to be done for its end
+            elif chain.leaves and not chain.resource.backend_id:
+                # an account of the computed name may be anybody's: once the resource has ended, the portal is asked
+                self.built.leaving.append(chain)
             elif problem := chain.problem(self._protected, self._roots, self.standing):
                 self._refuse(chain, problem)
             else:
@@ -142,7 +145,7 @@ class _Builder:
         sound = []
         for chain in named:
             if chain.resource.uuid in clashes:
-                self._refuse(chain, clashes[chain.resource.uuid])
+                self._refuse(chain, Problem(clashes[chain.resource.uuid]))
             elif chain.leaves:
                 self._leave(chain)
             else:
@@ -150,11 +153,6 @@ class _Builder:
                 if chain.adopts(self.standing):
                     self.built.adopted[chain.allocation] = chain
         return sound
-
-    def _own_account(self, chain: Chain) -> bool:
-        """Whether the account of a computed name, at its place, can only be this resource's."""
-        name = chain.allocation
-        return bool(name and chain.adopts(self.standing) and not self.standing.foreign(name, chain.project))
 
     def _leave(self, chain: Chain) -> None:
         """An order ends it: its account goes, or (soft_delete) stays with nothing left."""
@@ -295,7 +293,7 @@ class _Builder:
     def _service_users(self, chain: Chain, problems: dict[str, str], claimed: Mapping[str, set[str]]) -> None:
         """Service and course accounts of the project are members like people, also in whom they lose access with."""
         resource, offering = chain.resource, chain.source.offering
-        wanted = chain.source.facts.service_users.get(resource.project_uuid, frozenset())
+        wanted = chain.source.facts.service_users.get(resource.project_uuid, {})
         for username in sorted(wanted) if not resource.restrict_member_access else ():
             name = fold(username)
             problem = problems.setdefault(name, self._user_problem(name, claimed))
@@ -369,6 +367,9 @@ def _usernames(sources: Sequence[Source]) -> dict[str, dict[str, set[str]]]:
         for person in source.facts.offering_users:
             if person.username and person.state not in LEAVING_STATES:
                 result[source.offering.waldur_api_url][fold(person.username)].add(person.user_uuid)
+        for names in source.facts.service_users.values():
+            for name, owner in names.items():
+                result[source.offering.waldur_api_url][fold(name)].add(owner)
     return result
 
 

@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 
 from reconciler.config import Offering
 from reconciler.state import kinds
-from reconciler.state.facts import CREATING, ERRED, TERMINATE, Facts, Resource
+from reconciler.state.facts import CREATING, ERRED, TERMINATE, TERMINATED, Facts, Resource
 from reconciler.state.model import Address, State
 from reconciler.state.naming import fold, name_problem
 
@@ -51,6 +51,14 @@ class Standing:
         if here is None or not parent or here == parent:
             return ""
         return f"account {name!r} exists below {here!r} and not below {parent!r}: nothing shows that it is this one's"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a resource can have no accounts; ``final``: its name is to blame, not the site's configuration."""
+
+    text: str
+    final: bool = True
 
 
 class Protected:
@@ -108,23 +116,25 @@ class Chain:
         """Whether its account is there already although the portal does not know its name."""
         return bool(self.source.facts.writable and not self.resource.backend_id and self.allocation in standing.parents)
 
-    def problem(self, protected: Protected, roots: frozenset[str], standing: Standing) -> str:
+    def problem(self, protected: Protected, roots: frozenset[str], standing: Standing) -> Problem | None:
         """Why the resource cannot have accounts of these names, or nothing."""
         settings = self.source.offering.backend_settings
         if not self.allocation:
-            return "it has neither a backend_id nor a slug"
+            return Problem("it has neither a backend_id nor a slug")
         if not self.resource.backend_id and not self.project:
-            return "its project has no slug"
+            return Problem("its project has no slug")
         if not self.resource.backend_id and not self.customer and not settings.parent_account:
-            return "its customer has no slug"
+            return Problem("its customer has no slug")
         for level, name, _ in self.names:
             if wrong := name_problem(name):
-                return f"{level} account {name!r}: {wrong}"
+                return Problem(f"{level} account {name!r}: {wrong}")
             if protected.covers(name):
-                return f"{level} account {name!r} is protected (reconcile.guards.protected)"
+                return Problem(f"{level} account {name!r} is protected (reconcile.guards.protected)", final=False)
             if name in roots:
-                return f"{level} account {name!r} is an account that customers or projects hang below"
-        return standing.foreign(self.allocation, self.project) if self.adopts(standing) else ""
+                text = f"{level} account {name!r} is an account that customers or projects hang below"
+                return Problem(text, final=False)
+        foreign = standing.foreign(self.allocation, self.project) if self.adopts(standing) else ""
+        return Problem(foreign) if foreign else None
 
 
 def resolve(sources: Sequence[Source], standing: Standing = Standing()) -> list[Chain]:
@@ -183,7 +193,8 @@ def collisions(chains: Sequence[Chain]) -> dict[str, str]:
     for chain in chains:
         for level, name, uuid in chain.names:
             claims[name[:_KEY]].setdefault((level, uuid), chain)
-            if chain.resource.backend_id:
+            # an ended one that an order brings back comes after those that are there
+            if chain.resource.backend_id and chain.resource.state != TERMINATED:
                 settled[name[:_KEY]].add((level, uuid))
     result: dict[str, str] = {}
     for chain in chains:

@@ -80,8 +80,9 @@ class Cluster:
         self.runner = CommandRunner(runner)
         self.reader = SlurmReader(self.runner, name)
         self.clock = clock
-        self.memory = Memory(config.reconcile.state_dir)
+        self.memory = Memory(config.reconcile.state_dir, self.label)
         self._present: set[Name] = set()
+        self._absent: Mapping[str, frozenset[str]] = {}
         self._remembered: Mapping[tuple[str, str], frozenset[str]] = {}
         self.portals: dict[str, Portal] = {o.name: _portal(o, config) for o in offerings}
 
@@ -123,7 +124,9 @@ class Cluster:
         sources = []
         for one in self.offerings:
             progress(f"cluster {self.label}: reading offering {one.name}")
-            facts = with_orders(self.portals[one.name].facts(now), processed=one.order_backend == "slurm")
+            facts = with_orders(
+                self.portals[one.name].facts(now), processed=one.order_backend == "slurm", offering=one.name
+            )
             sources.append(Source(one, facts))
         progress(f"cluster {self.label}: building the desired state")
         told = portal_state(s.facts for s in sources)
@@ -137,7 +140,7 @@ class Cluster:
         check(desired, catalog_of(reading.state, reading.tres))
         screened = self._guarded(diff(desired, reading.state), built, reading, allowed)
         homes_ = self._homes(desired)
-        wanted = report(built, desired, reading.state, screened.changes, self.config, now, screened.busy)
+        wanted = report(built, desired, reading.state, screened.changes, self.config, now, screened.busy, self._absent)
         others = (people.desired, homes_.desired, wanted)
         actual = {**reading.state, **told, **homes_.actual}
         changes = [*screened.changes, *(c for d in others for c in diff(d, actual))]
@@ -195,22 +198,26 @@ class Cluster:
             if plan.cluster != reading.cluster:
                 raise ReconcileError(f"the plan is for cluster {plan.cluster!r}, this one is {reading.cluster!r}")
             executor = Executor(self.runner, lambda: self.reader.read().state, listener, self.portals)
-            return executor.apply(plan, reading.state)
+            outcome = executor.apply(plan, reading.state)
+            self.memory.remember_absent(outcome.absent, self.clock().date())
+            return outcome
 
     def remember(self) -> None:
         """Keep who was seen under which username, before anything is made: a name forgotten is a stranger's later."""
-        known = {(portal, person, n) for (portal, person), names in self._remembered.items() for n in names}
+        known = {(offering, person, n) for (offering, person), names in self._remembered.items() for n in names}
         self.memory.remember(self._present - known)
 
     def _former(self, built: build.Built, sources: Sequence[Source], state: State) -> None:
         """Associations of usernames that people had once are ours as well."""
         try:
             self._remembered = self.memory.usernames()
+            self._absent = self.memory.absent(self.clock().date())
         except ReconcileError as error:
             text = f"former usernames count as orphans, since the memory of earlier runs cannot be read: {error}"
             built.desired.warnings.append(Note(kinds.user("*"), text))
             return
-        past = former(sources, self._remembered, frozenset(a.key[0] for a in state if a.kind == "slurm.user"))
+        users = frozenset(a.key[0] for a in state if a.kind == "slurm.user")
+        past = former(sources, self._remembered, users, frozenset(built.scope.held_users))
         built.scope.known_users |= past.keys()
         built.scope.outsiders |= past
 
@@ -255,7 +262,7 @@ class Cluster:
                 return built
             asked |= found
             for name, claim in self.claims(found).items():
-                if claim.verdict != "unknown":
+                if claim.verdict == "elsewhere":  # what ended owns nothing any more
                     owned[name] = claim.text
 
     def claims(self, accounts: Iterable[str]) -> dict[str, Claim]:

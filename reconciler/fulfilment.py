@@ -27,6 +27,7 @@ class Fulfilment:
     def __init__(self, portals: Mapping[str, Portal], record: Record) -> None:
         self.portals = portals
         self.record = record
+        self._absent: dict[Address, frozenset[str]] = {}
 
     def _portal(self, change: Change) -> Portal:
         return self.portals[min(change.offerings)]
@@ -67,6 +68,8 @@ class Fulfilment:
         if not self._unjudged(change) or wanted == EXECUTING:
             return
         broken = sorted(n for n in change.needs & outcome.final if n.kind == "slurm.account")
+        # a member whom the cluster refuses for good holds up nobody's order
+        change = replace(change, needs=frozenset(n for n in change.needs - outcome.final | set(broken)))
         if wanted == DONE and broken:
             self._step(change, ORDER_ERRED, _REFUSED)
             if self._unjudged(change):
@@ -102,7 +105,9 @@ class Fulfilment:
         self.record.start(change)
         try:
             try:
-                self._portal(change).write(step)
+                if absent := self._portal(change).write(step):
+                    self.record.outcome.absent.setdefault(min(change.offerings), set()).update(absent)
+                    self._absent[change.address] = absent
             except ReconcileError as error:
                 if not forgiven(error):
                     raise
@@ -120,7 +125,9 @@ class Fulfilment:
         for offering, written in by_offering.items():
             now = self._read(offering, written)
             for change in written if now is not None else ():
-                wrong = mismatch(change, now or {})
+                before, skipped = change.before or {}, self._absent.get(change.address, frozenset())
+                kept = {n: before.get(n) if n in skipped else v for n, v in (change.after or {}).items()}
+                wrong = mismatch(replace(change, after=kept), now or {})
                 if wrong:
                     self.record.fail(change, wrong)
                 else:

@@ -329,14 +329,14 @@ def refusals(
         # what hangs on a deleted account is counted with it
         if c.action is Action.DELETE
         and not (c.address.kind == "slurm.association" and c.address.key[0] in leaving)
-        and not (_is_account(c) and c.address.key[0] in ordered)
+        and not (c.address.kind in ("slurm.account", "slurm.association") and c.address.key[0] in ordered)
     )
     for kind, count in sorted(deletions.items()):
         limit = max(guards.max_deletions, int(guards.max_deletions_share * totals[kind]))
         if count > limit:
             text = f"{count} deletions of {kind}, of {totals[kind]}; more than {limit} at once need consent"
             found.append(Refusal("max_deletions", text))
-    updates = Counter(c.address.kind for c in changes if c.action is Action.UPDATE and _weighty(c))
+    updates = Counter(c.address.kind for c in changes if c.action is Action.UPDATE and _weighty(c, ordered))
     for kind, count in sorted(updates.items()):
         if totals[kind] > guards.updates_above and count > guards.max_updates_share * totals[kind]:
             text = (
@@ -347,8 +347,10 @@ def refusals(
     return [r for r in found if r.key not in allowed]
 
 
-def _weighty(change: Change) -> bool:
+def _weighty(change: Change, ordered: frozenset[str]) -> bool:
     """Whether an update counts: on the cluster all do, of what the portal is told only states of resources."""
+    if change.address.kind == "slurm.association" and change.address.key[0] in ordered:
+        return False
     if kinds.on_cluster(change.address):
         return True
     return change.address.kind == "waldur.resource" and "state" in change.changed()

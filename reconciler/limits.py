@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Literal
 
 from reconciler.config import Component, FairshareFrom, Offering, SlurmSettings
-from reconciler.state.facts import Resource
+from reconciler.state.facts import RESTORE, Resource
 from reconciler.state.model import UNMANAGED, AtLeast, Refused, Tres, TresExcept, TresWithin, Unless, Wanted
 from reconciler.state.naming import fold
 from reconciler.state.units import UnitError, decimal, prepaid_months, to_units
@@ -33,7 +33,9 @@ def of_resource(offering: Offering, resource: Resource) -> tuple[Wanted, list[st
         tres_factors = factors(name, component)
         amount: object = component.limit if component.accounting_type == "usage" else resource.limits.get(name)
         if amount is None:
-            if component.accounting_type != "usage":
+            # what soft_delete set to 0 does not stay so when the resource comes back
+            restored = resource.order is not None and resource.order.type == RESTORE
+            if component.accounting_type != "usage" and not restored:
                 unmanaged |= tres_factors.keys()
                 left = ", ".join(tres_factors)
                 missing.append(f'resource "{resource.name}" has no limit for {name!r}: {left} left as is')

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import date, timedelta
 from pathlib import Path
 
-from sqlalchemy import Column, Connection, MetaData, String, Table, create_engine, event, select
+from sqlalchemy import Column, Connection, Executable, MetaData, String, Table, create_engine, event, select
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -21,32 +22,73 @@ _TABLES = MetaData()
 _USERNAMES = Table(
     "usernames",
     _TABLES,
-    Column("portal", String, primary_key=True),
+    Column("cluster", String, primary_key=True),
+    Column("offering", String, primary_key=True),  # its uuid
     Column("person", String, primary_key=True),  # the user's uuid in the portal
     Column("username", String, primary_key=True),
 )
-#: portal, person, username
+_ABSENT = Table(
+    "absent",
+    _TABLES,
+    Column("cluster", String, primary_key=True),
+    Column("offering", String, primary_key=True),  # its name
+    Column("field", String, primary_key=True),
+    Column("day", String),
+)
+# a server may be upgraded, so it is asked again after so many days
+_ASK_AGAIN = timedelta(days=7)
+#: offering, person, username
 Name = tuple[str, str, str]
 
 
 class Memory:
-    """One small database in the state directory; reading never makes it."""
+    """One small database in the state directory; reading never makes the file."""
 
-    def __init__(self, state_dir: Path) -> None:
+    def __init__(self, state_dir: Path, cluster: str) -> None:
         self.path = state_dir / "memory.sqlite3"
+        self.cluster = cluster
 
     def usernames(self) -> Mapping[tuple[str, str], frozenset[str]]:
-        """All usernames that people were ever seen with, by portal and person. Raises :class:`ReconcileError`."""
+        """All usernames that people were ever seen with, by offering and person. Raises :class:`ReconcileError`."""
         found: dict[tuple[str, str], set[str]] = defaultdict(set)
         if self.path.exists():
             with self._connected() as connection:
-                for portal, person, username in connection.execute(select(_USERNAMES)):
-                    found[portal, person].add(username)
+                mine = select(_USERNAMES).where(_USERNAMES.c.cluster == self.cluster)
+                for _, offering, person, username in connection.execute(mine):
+                    found[offering, person].add(username)
         return {key: frozenset(names) for key, names in found.items()}
+
+    def absent(self, today: date) -> Mapping[str, frozenset[str]]:
+        """Fields of resources that a portal had no place for when it was last asked, by offering."""
+        found: dict[str, set[str]] = defaultdict(set)
+        if self.path.exists():
+            with self._connected() as connection:
+                recent = (today - _ASK_AGAIN).isoformat()
+                mine = select(_ABSENT.c.offering, _ABSENT.c.field)
+                for offering, name in connection.execute(
+                    mine.where(_ABSENT.c.cluster == self.cluster, _ABSENT.c.day > recent)
+                ):
+                    found[offering].add(name)
+        return {offering: frozenset(names) for offering, names in found.items()}
+
+    def remember_absent(self, fields: Mapping[str, Iterable[str]], today: date) -> None:
+        """Keep what a portal has no place for."""
+        rows = [
+            {"cluster": self.cluster, "offering": o, "field": n, "day": today.isoformat()}
+            for o, names in fields.items()
+            for n in names
+        ]
+        self._write(
+            insert(_ABSENT).on_conflict_do_update(["cluster", "offering", "field"], set_={"day": today.isoformat()}),
+            rows,
+        )
 
     def remember(self, names: Iterable[Name]) -> None:
         """Add usernames. Raises :class:`ReconcileError` when they cannot be kept."""
-        rows = [{"portal": p, "person": w, "username": n} for p, w, n in names]
+        rows = [{"cluster": self.cluster, "offering": o, "person": w, "username": n} for o, w, n in names]
+        self._write(insert(_USERNAMES).on_conflict_do_nothing(), rows)
+
+    def _write(self, statement: Executable, rows: list[dict[str, str]]) -> None:
         if not rows:
             return
         try:
@@ -55,8 +97,7 @@ class Memory:
         except OSError as error:
             raise self._problem(error.strerror) from None
         with self._connected() as connection:
-            _TABLES.create_all(connection)
-            connection.execute(insert(_USERNAMES).on_conflict_do_nothing(), rows)
+            connection.execute(statement, rows)
             connection.commit()
 
     @contextmanager
@@ -65,6 +106,7 @@ class Memory:
         event.listen(engine, "connect", _careful)
         try:
             with engine.connect() as connection:
+                _TABLES.create_all(connection)
                 yield connection
         except SQLAlchemyError as error:
             raise self._problem(str(getattr(error, "orig", None) or error)) from None

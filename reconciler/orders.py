@@ -6,25 +6,45 @@ Update's limits and plan hold already, a Terminate ends it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
+from reconciler.state import kinds
 from reconciler.state.facts import CREATE, EXECUTING, RESTORE, TERMINATE, UPDATE, UPDATING, Facts, Order, Resource
+from reconciler.state.model import Note
+
+_TYPES = (CREATE, UPDATE, TERMINATE, RESTORE)
 
 
-def with_orders(facts: Facts, *, processed: bool) -> Facts:
-    """The facts with each resource as its order wants it.
+def with_orders(facts: Facts, *, processed: bool, offering: str = "") -> Facts:
+    """The facts with each resource as its order wants it; orders that wait for something else become notes.
 
     ``processed``: this program fulfils the offering's orders. Otherwise only limits that somebody else is
     about to set count: an executing Update's.
     """
-    orders = _by_resource(facts.orders, processed=processed)
-    return replace(facts, resources=tuple(_wanted(r, orders.get(r.uuid), facts.quotas) for r in facts.resources))
+    chosen: dict[str, Order] = {}
+    notes: list[Note] = []
+    here = {r.uuid: r for r in facts.resources}
 
+    def ignored(order: Order, why: str) -> None:
+        if processed:
+            notes.append(Note(kinds.order(order.uuid), f"{order.type} order is not processed: {why}", offering))
 
-def _by_resource(orders: Iterable[Order], *, processed: bool) -> dict[str, Order]:
-    relevant = (o for o in orders if processed or (o.type == UPDATE and o.state == EXECUTING))
-    return {o.resource_uuid: o for o in relevant if o.type in (CREATE, UPDATE, TERMINATE, RESTORE)}
+    # an end comes before whatever else is underway
+    for order in sorted(facts.orders, key=lambda o: (o.type != TERMINATE, o.uuid)):
+        if not processed and (order.type != UPDATE or order.state != EXECUTING):
+            continue
+        if order.type not in _TYPES:
+            ignored(order, "its type is unknown here")
+        elif order.resource_uuid not in here:
+            ignored(order, f"Waldur shows no live resource {order.resource_uuid}")
+        elif order.resource_uuid in chosen:
+            first = chosen[order.resource_uuid]
+            ignored(order, f"{first.type} order {first.uuid} of the same resource goes first")
+        else:
+            chosen[order.resource_uuid] = order
+    resources = tuple(_wanted(r, chosen.get(r.uuid), facts.quotas) for r in facts.resources)
+    return replace(facts, resources=resources, notes=(*facts.notes, *notes))
 
 
 def _wanted(resource: Resource, order: Order | None, quotas: Mapping[str, Mapping[str, object]]) -> Resource:
@@ -33,8 +53,7 @@ def _wanted(resource: Resource, order: Order | None, quotas: Mapping[str, Mappin
     limits = {**quotas.get(plan, {}), **resource.limits}
     if order is None:
         # its order ended between two requests, or is not ours to see
-        unsure = resource.state == UPDATING
-        return replace(resource, limits=limits, limits_unsure=unsure)
+        return replace(resource, limits=limits, limits_unsure=resource.state == UPDATING)
     if order.type != TERMINATE:
         limits |= order.limits
     return replace(resource, limits=limits, order=order)

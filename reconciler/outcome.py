@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from reconciler.plan import Plan
@@ -29,7 +29,8 @@ Listener = Callable[[Event, Change, float, str], None]
 class Outcome:
     """What an apply did. ``failures``: why, by address; ``done``: seconds by address.
 
-    ``final``: failures that another try cannot mend; ``left``: what somebody else finished meanwhile.
+    ``final``: failures that another try cannot mend; ``left``: what somebody else finished meanwhile;
+    ``absent``: by offering, fields that its portal has no place for.
     """
 
     done: dict[Address, float] = field(default_factory=dict)
@@ -37,6 +38,7 @@ class Outcome:
     final: set[Address] = field(default_factory=set)
     left: dict[Address, str] = field(default_factory=dict)
     applied: list[Change] = field(default_factory=list)
+    absent: dict[str, set[str]] = field(default_factory=dict)
 
     def count(self, action: Action) -> int:
         """Changes of this action that the read afterwards confirmed."""
@@ -85,11 +87,27 @@ class Record:
         self._listener(Event.PROGRESS, change, self._seconds(change), text)
 
     def _seconds(self, change: Change) -> float:
-        return time.monotonic() - self._started.get(change.address, time.monotonic())
+        now = time.monotonic()
+        return now - self._started.get(change.address, now)
 
     def ready(self, changes: Iterable[Change]) -> list[Change]:
         """Those that may be tried: what depends on something that failed is left out, by name."""
         return [c for c in changes if not self._skip(c)]
+
+    def without_orders(self, changes: Iterable[Change]) -> list[Change]:
+        """Updates of accounts whose order was not taken on go on without what the order brings: its limits."""
+        result = []
+        for change in changes:
+            stuck = change.needs & (self.outcome.failures.keys() | self.outcome.left.keys())
+            if stuck and change.action is Action.UPDATE and change.before is not None and change.after is not None:
+                kept = {**change.after, "grp_tres_mins": change.before.get("grp_tres_mins")}
+                reduced = replace(change, after=kept, needs=frozenset())
+                if reduced.changed():
+                    self.by_address[change.address] = reduced
+                    result.append(reduced)
+                    continue
+            result.append(change)
+        return result
 
     def _skip(self, change: Change) -> bool:
         outcome = self.outcome

@@ -21,38 +21,43 @@ _UNIX_NAME = re.compile(r"[a-z_][a-z0-9_-]*")
 
 
 def former(
-    sources: Iterable[Source], remembered: Mapping[tuple[str, str], frozenset[str]], on_cluster: frozenset[str]
+    sources: Iterable[Source],
+    remembered: Mapping[tuple[str, str], frozenset[str]],
+    on_cluster: frozenset[str],
+    refused: frozenset[str],
 ) -> dict[str, str]:
     """Usernames on the cluster that people had and nobody has any more, with what became of the person.
 
-    A list that lost many people at once is not believed about them: a token that lost a role sees fewer.
+    A name is left behind only for another that is usable (not ``refused``). Whoever vanished from the list
+    must be a member of nothing as well, and a list that lost many people at once is not believed: a token
+    that lost a role sees fewer.
     """
-    now: dict[tuple[str, str], str] = {}
-    for source in sources:
-        for user in source.facts.offering_users:
-            if user.username:
-                now[source.offering.waldur_api_url, user.user_uuid] = fold(user.username)
-    portals = {portal for portal, _ in now}
-    here = {who: names & on_cluster for who, names in remembered.items() if who[0] in portals and names & on_cluster}
-    gone = here.keys() - now.keys()
-    believed = len(gone) <= max(_FEW, _SHARE * len(here))
     found: dict[str, str] = {}
-    for who, names in here.items():
-        if who in now:
-            found |= {name: f"the person is {now[who]!r} in Waldur now" for name in names if name != now[who]}
-        elif believed:
-            found |= dict.fromkeys(names, "Waldur has no such offering user any more")
-    return {name: why for name, why in found.items() if name not in now.values()}
+    taken: set[str] = set()
+    for source in sources:
+        rows = {u.user_uuid: fold(u.username) for u in source.facts.offering_users}
+        taken |= set(rows.values()) | {fold(n) for names in source.facts.service_users.values() for n in names}
+        members = {person for team in source.facts.members.values() for person in team}
+        key = _key(source)
+        here = {p: names & on_cluster for (o, p), names in remembered.items() if o == key and names & on_cluster}
+        gone = here.keys() - rows.keys() - members
+        believed = len(gone) <= max(_FEW, _SHARE * len(here)) and any(rows.values())
+        for person, names in here.items():
+            now = rows.get(person, "")
+            if now and now not in refused:
+                found |= {name: f"the person is {now!r} in Waldur now" for name in names if name != now}
+            elif person in gone and believed:
+                found |= dict.fromkeys(names, "Waldur has no such offering user any more")
+    return {name: why for name, why in found.items() if name not in taken}
 
 
 def present(sources: Iterable[Source]) -> set[tuple[str, str, str]]:
-    """Portal, person and username of everybody who has one."""
-    return {
-        (s.offering.waldur_api_url, u.user_uuid, fold(u.username))
-        for s in sources
-        for u in s.facts.offering_users
-        if u.username
-    }
+    """Offering, person and username of everybody who has one."""
+    return {(_key(s), u.user_uuid, fold(u.username)) for s in sources for u in s.facts.offering_users if u.username}
+
+
+def _key(source: Source) -> str:
+    return source.offering.waldur_offering_uuid or source.offering.name
 
 
 @dataclass
@@ -75,6 +80,9 @@ def named(
     for a backend that does not exist or answers nonsense.
     """
     taken = {fold(u.username) for s in sources for u in s.facts.offering_users if u.username} | set(on_cluster)
+    for source in sources:
+        taken |= {fold(n) for names in source.facts.service_users.values() for n in names}
+        taken |= {fold(n) for n in source.facts.closed_service_users}
     result = Named([])
     for source in sources:
         waiting = [u for u in source.facts.offering_users if u.uuid and not u.username and u.state in _UNNAMED]

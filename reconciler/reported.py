@@ -15,14 +15,13 @@ from reconciler.chains import Chain, Source
 from reconciler.config import Config, Offering
 from reconciler.state import kinds
 from reconciler.state.diff import Action, Change, values_of
-from reconciler.state.facts import DONE, ERRED, EXECUTING, OK, ORDER_ERRED, Order, Resource
+from reconciler.state.facts import CREATE, DONE, ERRED, EXECUTING, OK, ORDER_ERRED, RESTORE, Order, Resource
 from reconciler.state.kinds import KINDS
 from reconciler.state.model import UNMANAGED, Address, Desired, Note, Obj, Refused, Since, State, Value, Wanted
 from reconciler.state.naming import fold
 from reconciler.state.portal import amounts, moment
 
 _NO_NAME = "No account could be made for this allocation on the cluster: its name cannot be used. Ask the provider."
-_NO_END = "This allocation cannot be ended on the cluster: its account is not its alone. Ask the provider."
 _NO_ACCOUNT = "The account of this allocation is missing on the cluster and cannot be made. The provider can see why."
 _BUSY = "{} jobs are running or pending in this allocation. Wait for them or cancel them, then terminate it again."
 
@@ -35,9 +34,13 @@ def report(
     config: Config,
     now: datetime,
     busy: Mapping[str, int],
+    absent: Mapping[str, frozenset[str]],
 ) -> Desired:
-    """What the portals should hold once ``changes`` are applied; ``busy``: jobs by account that an order ends."""
-    return _Reporter(built, cluster, actual, changes, config, now, busy).desired
+    """What the portals should hold once ``changes`` are applied.
+
+    ``busy``: jobs by account that an order ends; ``absent``: by offering, fields that its portal has no place for.
+    """
+    return _Reporter(built, cluster, actual, changes, config, now, busy, absent).desired
 
 
 class _Reporter:
@@ -50,7 +53,9 @@ class _Reporter:
         config: Config,
         now: datetime,
         busy: Mapping[str, int],
+        absent: Mapping[str, frozenset[str]],
     ) -> None:
+        self.absent = absent
         self.built, self.cluster, self.actual, self.config, self.now, self.busy = (
             built, cluster, actual, config, now, busy
         )  # fmt: skip
@@ -87,9 +92,22 @@ class _Reporter:
         return change.after
 
     def _touching(self, chain: Chain) -> frozenset[Address]:
-        """Changes that have to succeed before the portal may be told: its accounts and members."""
-        accounts = {kinds.account(name) for _, name, _ in chain.names}
-        return frozenset((accounts | self._members[chain.allocation]) & self.live.keys())
+        """Changes without which its account is not there, or not as it should be.
+
+        What is put right about accounts above it is nobody's hindrance, unless they are made or moved.
+        """
+        own = kinds.account(chain.allocation)
+        above = {kinds.account(name) for level, name, _ in chain.names if level != "allocation"}
+        placing = {
+            a
+            for a in above & self.live.keys()
+            if self.live[a].action is Action.CREATE or "parent" in self.live[a].changed()
+        }
+        return frozenset(({own} & self.live.keys()) | placing)
+
+    def _unwritable(self, account: Address) -> bool:
+        wanted = self.cluster.objects.get(account)
+        return wanted is not None and any(isinstance(v, Refused) for v in wanted.values.values())
 
     def _refused(self, account: Address) -> str:
         """What was ordered and cannot be, whatever the site does."""
@@ -130,8 +148,10 @@ class _Reporter:
         if chain.source.facts.takes_states and resource.order is None:
             values |= self._state(chain, after)
         values["last_sync"] = self._last_sync(resource) if after is not None else UNMANAGED
+        values |= dict.fromkeys(self.absent.get(offering.name, frozenset()) & values.keys(), UNMANAGED)
         if any(v is not UNMANAGED for v in values.values()):
-            needs = self._touching(chain)
+            # an order that the provider cannot take on leaves the account without what it brings
+            needs = self._touching(chain) | chain.needs
             self.desired.objects[kinds.resource(resource.uuid)] = Obj(
                 values, reason, frozenset({offering.name}), needs=needs
             )
@@ -139,7 +159,9 @@ class _Reporter:
     def _state(self, chain: Chain, after: Mapping[str, Value] | None) -> dict[str, Wanted]:
         resource = chain.resource
         if after is not None:
-            return {"state": OK} if resource.state == ERRED and resource.uuid not in self.built.failed else {}
+            account = kinds.account(chain.allocation)
+            fine = resource.uuid not in self.built.failed and not self._why_not(chain) and not self._unwritable(account)
+            return {"state": OK} if resource.state == ERRED and fine else {}
         if resource.state not in (OK, ERRED) or not resource.backend_id:
             return {}  # one that is Erred without a backend_id waits for its order, also once the name is mended
         text = _NO_NAME if resource.uuid in self.built.failed else _NO_ACCOUNT
@@ -182,16 +204,19 @@ class _Reporter:
 
     def _order(self, chain: Chain, order: Order) -> None:
         account = kinds.account(chain.allocation)
-        if chain.resource.uuid in self.built.failed:
-            why = self.built.failed[chain.resource.uuid]
-            self._end(chain, order, ORDER_ERRED, why, frozenset(), _NO_END if chain.leaves else _NO_NAME)
+        problem = self.built.failed.get(chain.resource.uuid)
+        if problem is not None and problem.final and order.type in (CREATE, RESTORE):
+            self._end(chain, order, ORDER_ERRED, problem.text, frozenset(), _NO_NAME)
+        elif problem is not None:
+            self._wait(chain, order, problem.text)
         elif refused := self._refused(account):
             text = f"The ordered amounts cannot be set: {refused}"
             self._end(chain, order, ORDER_ERRED, refused, frozenset(), text)
         elif why := self._why_not(chain):
             self._wait(chain, order, why)
         else:
-            needs = self._touching(chain) | {kinds.resource(chain.resource.uuid)}
+            members = frozenset(self._members[chain.allocation] & self.live.keys())
+            needs = self._touching(chain) | members | {kinds.resource(chain.resource.uuid)}
             self._end(chain, order, DONE, f"account {chain.allocation} is as ordered", needs)
 
     def _ending(self, chain: Chain, order: Order) -> None:
@@ -199,17 +224,25 @@ class _Reporter:
         account = kinds.account(name)
         there = name in self.built.scope.leaving and account in self.actual
         touching = frozenset({account} | self._members[name]) & self.live.keys()
+        soft = chain.source.offering.backend_settings.soft_delete
         if not there:
             self._end(chain, order, DONE, "it has no account on the cluster", frozenset())
         elif name in self.busy and self.config.reconcile.on_terminate == "refuse":
             why = f"{self.busy[name]} jobs, and reconcile.on_terminate is refuse"
             self._end(chain, order, ORDER_ERRED, why, frozenset(), _BUSY.format(self.busy[name]))
-        elif account in self.blocked or name in self.busy or (account not in self.live and not self._soft(chain)):
-            why = self.blocked.get(account) or f"{self.busy.get(name, 0)} jobs have to end first"
+        elif why := self._lasting(account, soft=soft):
             self._wait(chain, order, why)
             self._end(chain, order, EXECUTING, "it is underway", frozenset())
         else:
-            self._end(chain, order, DONE, f"account {name} has gone", touching)
+            done = "keeps no limits and no members (soft_delete)" if soft else "has gone"
+            self._end(chain, order, DONE, f"account {name} {done}", touching)
 
-    def _soft(self, chain: Chain) -> bool:
-        return chain.source.offering.backend_settings.soft_delete
+    def _lasting(self, account: Address, *, soft: bool) -> str:
+        """Why an account that an order ends is there for longer, or nothing."""
+        if account in self.cluster.held:
+            return f"{account}: {self.cluster.held[account]}"
+        if account in self.blocked:
+            return self.blocked[account]
+        if account.key[0] in self.busy:
+            return f"{self.busy[account.key[0]]} jobs have to end first"
+        return "" if soft or account in self.live else f"{account} stays"

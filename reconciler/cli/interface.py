@@ -87,6 +87,13 @@ class Interface:
     def result(self, outcome: Outcome) -> None:
         """How it ended."""
         added, changed, removed = (outcome.count(a) for a in Action)
+        for offering, fields in sorted(outcome.absent.items()):
+            names = ", ".join(sorted(fields))
+            text = f"offering {offering}: this Waldur has no place for {names} of resources; not tried again for a week"
+            if self.json:
+                typer.echo(events.diagnostic("warning", text))
+            else:
+                options.errors().print(f"Warning: {text}", style="yellow")
         if self.json:
             typer.echo(events.change_summary("apply", added, changed, removed, len(outcome.failures)))
             return

@@ -132,7 +132,7 @@ class FilePortal:
             known |= {fold(project + entry.project.slug), fold(customer + entry.customer.slug)}
         return frozenset(containers) & known
 
-    def write(self, change: Change) -> None:
+    def write(self, change: Change) -> frozenset[str]:
         """A file is only read."""
         raise ReadError(f"{self.path}: {change.address} cannot be written to a file")
 

@@ -27,8 +27,8 @@ class Portal(Protocol):
     def policy(self) -> Mapping[str, object] | None:
         """The offering's periodic usage policy, if the portal has one."""
 
-    def write(self, change: Change) -> None:
-        """Make one change of an order, resource, offering user or component. Raises ``ReadError``."""
+    def write(self, change: Change) -> frozenset[str]:
+        """Make one change; the answer names fields that the portal has no place for. Raises ``ReadError``."""
 
     def projects(self) -> Mapping[str, tuple[str, str]]:
         """Uuid and name of the projects that the portal tells of, by slug."""

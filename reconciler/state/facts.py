@@ -86,16 +86,19 @@ class OfferingUser:
 class Facts:
     """Everything read about one offering. ``members`` maps a team (a project's uuid) to its users' uuids.
 
-    ``service_users`` maps a project to the names of its service and course accounts; ``user_limits`` maps
-    a resource's uuid to amounts by component, by offering user or user uuid (None: the server tells none).
+    ``service_users`` maps a project to the names of its service and course accounts, and whose they are;
+    ``user_limits`` maps a resource's uuid to amounts by component, by offering user or user uuid (None: the
+    server tells none).
     """
 
     resources: tuple[Resource, ...] = ()
     offering_users: tuple[OfferingUser, ...] = ()
     members: Mapping[str, frozenset[str]] = field(default_factory=dict)
     orders: tuple[Order, ...] = ()
-    service_users: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    service_users: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     closed_service_users: frozenset[str] = frozenset()
+    strangers_unsure: bool = False  # who is a service account could not be read: unknown users may be some
+    notes: tuple[Note, ...] = ()  # what a person should know about the reading
     user_limits: Mapping[str, Mapping[str, Mapping[str, object]]] | None = None
     quotas: Mapping[str, Mapping[str, object]] = field(default_factory=dict)  # amounts of plans, by uuid
     name_policy: str = ""  # the offering's account_name_generation_policy

@@ -63,6 +63,7 @@ class Scope:
     outsiders: dict[str, str] = field(default_factory=dict)  # users without access anywhere, and why
     common_default: dict[str, str] = field(default_factory=dict)
     leave_defaults: bool = False
+    strangers_unsure: bool = False  # an unknown user may be a service account that could not be read
 
 
 def _by_parent(actual: State) -> dict[str, list[str]]:
@@ -225,6 +226,8 @@ def _accounts(
     for name, claim in claims.items():
         address = kinds.account(name)
         offerings = frozenset({claim.offering})
+        if address in desired.held:
+            continue
         if claim.verdict == "elsewhere":
             desired.held[address] = claim.text
         elif claim.verdict == "terminated" and (level := _softly(scope, claim.offering)) is not None:
@@ -337,7 +340,7 @@ def _associations(desired: Desired, scope: Scope, actual: State, policy: Policy)
                 desired.absent[address] = Obj({}, reason, offerings)
             elif name in scope.shared:
                 continue
-            elif policy.prune:
+            elif policy.prune and not scope.strangers_unsure:
                 reason = "orphan: Waldur does not know the user, and reconcile.prune is on"
                 desired.absent[address] = Obj({}, reason, offerings)
             else:

@@ -109,6 +109,58 @@ def test_a_list_that_lost_most_people_is_not_believed(world: Site) -> None:
     assert slurm.state() == before
 
 
+def test_a_blank_username_or_a_missing_row_of_a_member_takes_nobody_away(world: Site) -> None:
+    site, portal, slurm = world
+    before = slurm.state()
+    user(portal, "tbbob")["username"] = ""
+    portal.push()
+    assert "Waldur does not know the user tbbob" in site("apply", "--auto-approve").out
+    assert slurm.state() == before
+    portal.world["offering_users"] = [u for u in portal.world["offering_users"] if u["username"] == "tbalice"]
+    portal.push()
+    assert "Waldur does not know the user tbbob" in site("apply", "--auto-approve").out
+    assert slurm.state() == before
+
+
+@pytest.mark.parametrize("name", ["tbalice", "-rf", "root"])
+def test_a_new_name_that_cannot_be_costs_nobody_the_old_one(world: Site, name: str) -> None:
+    site, portal, slurm = world
+    user(portal, "tbbob")["username"] = name
+    portal.push()
+    done = site("apply", "--auto-approve")
+    assert done.code == 4, done.both
+    assert "tbbob" in slurm.users_of("a_one")
+
+
+def test_a_person_and_a_service_account_of_one_name_are_refused(world: Site) -> None:
+    site, portal, slurm = world
+    portal.world["service_accounts"] = [
+        {"uuid": uid("s1"), "project_uuid": uid("project", "secret"), "username": "tbcarol", "state": "OK"}
+    ]
+    portal.push()
+    portal.resource("theirs", project="secret")
+    portal.user("tbcarol", "climate")
+    done = site("apply", "--auto-approve")
+    assert done.code == 4, done.both
+    assert slurm.users_of("a_theirs") == set()
+    assert "tbcarol" not in slurm.users_of("a_one")
+
+
+def test_service_accounts_that_may_not_be_read_are_not_pruned(world: Site) -> None:
+    site, portal, slurm = world
+    portal.world["service_accounts"] = [
+        {"uuid": uid("s1"), "project_uuid": uid("project", "climate"), "username": "svc", "state": "OK"}
+    ]
+    portal.push()
+    applied(site)
+    site.document["reconcile"]["prune"] = True
+    portal.faults({"path": "service-accounts", "status": 403, "times": 9})
+    done = site("apply", "--auto-approve")
+    assert done.code == 0, done.both
+    assert "this token may not read it" in done.out
+    assert "svc" in slurm.users_of("a_one")
+
+
 def test_a_username_with_capitals_does_not_flap(world: Site) -> None:
     site, portal, _slurm = world
     user(portal, "tbbob")["username"] = "TbBob"

@@ -70,7 +70,7 @@ def cycle(said: Facts, actual: State, settings_: Config, ended: frozenset[str]) 
     block = settings_.reconcile.guards
     screened = guard.screen(diff(desired, actual), actual, guard.Activity(), block, ending=ending)
     changes = guard.propagate(screened.changes, actual)
-    wanted = report(built, desired, actual, changes, settings_, NOW, screened.busy)
+    wanted = report(built, desired, actual, changes, settings_, NOW, screened.busy, {})
     return [*changes, *diff(wanted, portal_state([source.facts]))]
 
 

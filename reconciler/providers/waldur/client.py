@@ -40,7 +40,7 @@ _POLICY = (
     "organization_groups",
     "component_limits_set",
 )
-_ABSENT = "Its version is too old for this; nothing else is affected."
+_ABSENT = "Its version may be too old for this."
 _RETRIED = (429, 500, 502, 503, 504)
 _CREDENTIALS = re.compile(r"//[^/@\s]*@")
 _TAGS = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
@@ -54,6 +54,10 @@ class WaldurError(WaldurClientException, ReadError):  # type: ignore[misc]  # th
         ReadError.__init__(self, _CREDENTIALS.sub("//", f"{request}: {answer}"), hint or _advice(status))
         self.status = status
         self.body = body
+
+
+class AbsentError(WaldurError):
+    """An action that this server does not know."""
 
 
 class ChangedUnderwayError(WaldurError):
@@ -202,7 +206,7 @@ class ReconcileClient(WaldurClient):  # type: ignore[misc]  # the base is untype
     ) -> Any:
         """POST an action of an object. One that the server does not know is asked for once, then known as absent."""
         if (endpoint, action) in self._absent:
-            raise WaldurError(f"POST {endpoint}/…/{action}/", 404, "this Waldur has no such action", _ABSENT)
+            raise AbsentError(f"POST {endpoint}/…/{action}/", 404, "this Waldur has no such action", _ABSENT)
         try:
             url = self._build_resource_url(endpoint, uuid, action)
             return self._post(url, valid_states=valid, json=None if body is None else dict(body))
@@ -210,7 +214,7 @@ class ReconcileClient(WaldurClient):  # type: ignore[misc]  # the base is untype
             # of a missing object Waldur says so in JSON; a missing action is a page of HTML
             if error.status == 404 and error.body.lstrip().startswith("<"):
                 self._absent.add((endpoint, action))
-                raise WaldurError(
+                raise AbsentError(
                     f"POST {endpoint}/…/{action}/", 404, "this Waldur has no such action", _ABSENT
                 ) from None
             raise

@@ -36,6 +36,7 @@ class Lists:
         self.client = client
         self.uuid = offering.waldur_offering_uuid
         self._provider = ""
+        self.notes: list[Note] = []  # what a person should know about the last reading
         self.metadata: dict[str, Mapping[str, Any]] = {}  # backend metadata as read, since writing replaces it whole
 
     @property
@@ -90,12 +91,15 @@ class Lists:
             raise ReadError(f"GET {endpoint}: row {row.get('uuid', '')}: {first_error(error)}") from None
 
     def _optional(self, endpoint: str, filters: Mapping[str, object], row: type[R]) -> list[R] | None:
-        """Rows of a list that this server may lack or keep from this token; None then."""
+        """Rows of a list that this server may lack (then there are none) or keep from this token (None, noted)."""
         try:
             rows = self.client.rows(endpoint, filters, fields_of(row))
         except WaldurError as error:
             if error.status not in (403, 404):
                 raise
+            what = "this Waldur has no such list" if error.status == 404 else "this token may not read it"
+            address = Address("waldur.offering", (self.offering.name,))
+            self.notes.append(Note(address, f"GET {endpoint}: {what}: left as it is", self.offering.name))
             return None
         return [self._parsed(endpoint, row, found) for found in rows]
 
@@ -123,11 +127,19 @@ class Lists:
             self.metadata[parsed.uuid] = parsed.backend_metadata
         return resources, bad, held
 
-    def _one_resource(self, uuid: str) -> Resource:
-        row = self.client.one(Endpoints.MarketplaceProviderResources, uuid, fields_of(ResourceRow))
+    def _one_resource(self, uuid: str, *, of_offering: bool = False) -> Resource | None:
+        """One resource as it is now, or None when it is gone (or, if asked, is another offering's)."""
+        try:
+            row = self.client.one(Endpoints.MarketplaceProviderResources, uuid, fields_of(ResourceRow))
+        except WaldurError as error:
+            if error.status == 404:
+                return None
+            raise
         parsed = self._parsed(Endpoints.MarketplaceProviderResources, ResourceRow, row)
         if parsed.uuid != uuid:
             raise ReadError(f"GET {Endpoints.MarketplaceProviderResources}/{uuid}/: the answer is about {parsed.uuid}")
+        if of_offering and parsed.offering_uuid != self.uuid:
+            return None
         self.metadata[uuid] = parsed.backend_metadata
         return resource_of(parsed)
 

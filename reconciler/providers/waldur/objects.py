@@ -34,9 +34,9 @@ _SINGLE = frozenset({"waldur.resource", "waldur.order", "waldur.offering_user"})
 class Objects(Lists):
     """Orders, resources, offering users, components and offers of import."""
 
-    def write(self, change: Change) -> None:
-        """Make one change of an order, resource, offering user or component. Raises :class:`WaldurError`."""
-        write(self.client, change, self.metadata.get(change.address.key[-1], {}))
+    def write(self, change: Change) -> frozenset[str]:
+        """Make one change; the answer names fields that the server has no place for. Raises :class:`WaldurError`."""
+        return write(self.client, change, self.metadata.get(change.address.key[-1], {}))
 
     def read(self, addresses: Iterable[Address]) -> State:
         """These objects as they are now, one request each (resources: one list where there are many)."""
@@ -100,7 +100,8 @@ class Objects(Lists):
         uuid = address.key[0]
         try:
             if address.kind == "waldur.resource":
-                return Obj(resource_values(self._one_resource(uuid)))
+                found = self._one_resource(uuid)
+                return None if found is None else Obj(resource_values(found))
             if address.kind == "waldur.order":
                 row = self.client.one(Endpoints.MarketplaceOrder, uuid, ("uuid", "state", "error_message"))
                 return Obj({"state": str(row.get("state")), "error_message": str(row.get("error_message") or "")})

@@ -24,6 +24,7 @@ from reconciler.providers.waldur.rows import (
     UserLimitRow,
     undashed,
 )
+from reconciler.state import kinds
 from reconciler.state.facts import LIVE_STATES, RESTORE, Facts, OfferingUser, Order, Resource
 from reconciler.state.model import Address, Note
 
@@ -51,7 +52,8 @@ class Reading(Lists):
         about = self._about()
         rows = self._checked(Endpoints.MarketplaceProviderResources, {"state": LIVE_STATES}, ResourceRow)
         resources, bad, held = self.resources_of(rows)
-        pending = self._orders({"state": PENDING_ORDERS})
+        self.notes = []
+        pending, bad_orders = self._pending()
         resources += self._restored(pending, resources)
         resources = self._with_slugs(resources, pending)
         modern = any("last_sync" in row for row in rows)
@@ -60,7 +62,8 @@ class Reading(Lists):
         members = self._members(resources, provider, users, now) if resources else {}
         options = about.get("plugin_options")
         policy = options.get("account_name_generation_policy") if isinstance(options, dict) else None
-        service, closed = self._service_users() if modern else ({}, frozenset())
+        service, closed, unsure = self._service_users() if modern else ({}, frozenset(), False)
+        limits = self._user_limits() if modern else None
         return Facts(
             resources=tuple(resources),
             orders=tuple(
@@ -70,12 +73,14 @@ class Reading(Lists):
             members=members,
             service_users=service,
             closed_service_users=closed,
-            user_limits=self._user_limits() if modern else None,
+            strangers_unsure=unsure,
+            notes=tuple(self.notes),
+            user_limits=limits,
             quotas=_quotas(about.get("plans")),
             writable=True,
             takes_states=modern,
             name_policy=str(policy or ""),
-            bad=(*bad, *bad_users),
+            bad=(*bad, *bad_users, *bad_orders),
             held_names=frozenset(held),
             held_users=frozenset(filter(None, held_users)),
         )
@@ -89,10 +94,26 @@ class Reading(Lists):
         return [replace(r, **_slugs_change(r, slugs.get(r.uuid))) for r in resources]
 
     def _restored(self, pending: list[OrderRow], resources: list[Resource]) -> list[Resource]:
-        """Ended resources that an order brings back; they are not among the live ones yet."""
+        """Ended resources of this offering that an order brings back; they are not among the live ones yet."""
         here = {r.uuid for r in resources}
-        wanted = [o.marketplace_resource_uuid for o in pending if o.type == RESTORE]
-        return [self._one_resource(uuid) for uuid in wanted if uuid not in here]
+        found = []
+        for uuid in [o.marketplace_resource_uuid for o in pending if o.type == RESTORE]:
+            resource = self._one_resource(uuid, of_offering=True) if uuid not in here else None
+            if resource is not None:
+                found.append(resource)
+        return found
+
+    def _pending(self) -> tuple[list[OrderRow], list[Note]]:
+        """Orders to be fulfilled, and what to say of those that cannot be understood."""
+        orders: list[OrderRow] = []
+        bad: list[Note] = []
+        for row in self._checked(Endpoints.MarketplaceOrder, {"state": PENDING_ORDERS}, OrderRow):
+            try:
+                orders.append(OrderRow.model_validate(row))
+            except ValidationError as error:
+                text = f"{row.get('type')} order: {first_error(error)}"
+                bad.append(Note(kinds.order(str(row.get("uuid") or "?")), text, self.offering.name))
+        return orders, bad
 
     def _orders(self, filters: Mapping[str, object]) -> list[OrderRow]:
         rows = self._checked(Endpoints.MarketplaceOrder, filters, OrderRow)
@@ -142,17 +163,21 @@ class Reading(Lists):
                 found[_last_part(row.resource)][_last_part(row.user)][row.component_type] = row.limit
         return {resource: dict(people) for resource, people in found.items()}
 
-    def _service_users(self) -> tuple[dict[str, frozenset[str]], frozenset[str]]:
-        """Names of service and course accounts by project, and names of closed ones."""
-        found: dict[str, set[str]] = defaultdict(set)
+    def _service_users(self) -> tuple[dict[str, dict[str, str]], frozenset[str], bool]:
+        """Names of service and course accounts by project, of closed ones, and whether some may be missing."""
+        found: dict[str, dict[str, str]] = defaultdict(dict)
         closed: set[str] = set()
+        unsure = False
         for endpoint in SERVICE_ACCOUNTS:
-            for row in self._optional(endpoint, {}, ServiceAccountRow) or ():
+            rows = self._optional(endpoint, {}, ServiceAccountRow)
+            unsure = unsure or rows is None
+            for row in rows or ():
                 if row.username and row.state == "Closed":
                     closed.add(row.username)
                 elif row.username:
-                    found[row.project_uuid].add(row.username)
-        return {project: frozenset(names) for project, names in found.items()}, frozenset(closed)
+                    owner = row.user_uuid or f"{endpoint.removeprefix('marketplace-').replace('-', ' ')[:-1]}"
+                    found[row.project_uuid][row.username] = owner
+        return dict(found), frozenset(closed), unsure
 
     # ------------------------------------------------------------------ members
 

@@ -144,6 +144,7 @@ class ServiceAccountRow(Row):
     project_uuid: Hex
     username: Text = ""
     state: Text = ""
+    user_uuid: Hexed = ""  # course accounts may be somebody's
 
 
 class BackendResourceRow(Row):

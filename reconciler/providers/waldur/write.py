@@ -7,7 +7,7 @@ from typing import Any
 
 from waldur_client import Endpoints
 
-from reconciler.providers.waldur.client import ReconcileClient
+from reconciler.providers.waldur.client import AbsentError, ReconcileClient
 from reconciler.state.diff import Action, Change
 from reconciler.state.facts import DONE, ERROR_CREATING, EXECUTING, OK, ORDER_ERRED, PENDING_PROVIDER, REQUESTED
 from reconciler.state.model import Value, json_value
@@ -16,12 +16,17 @@ BACKEND_RESOURCES = "backend-resources"
 _METADATA = frozenset({"qos", "fairshare", "grp_tres_mins"})
 
 
-def write(client: ReconcileClient, change: Change, metadata: Mapping[str, Any]) -> None:
-    """Make one change. ``metadata`` is what the resource's backend metadata holds beside ours.
+Fields = frozenset[str]
+_ALL: Fields = frozenset()
 
-    Raises :class:`WaldurError` with the first request that was refused; those before it stay done.
+
+def write(client: ReconcileClient, change: Change, metadata: Mapping[str, Any]) -> Fields:
+    """Make one change; the answer names fields that this server has no place for, which is no failure.
+
+    ``metadata`` is what the resource's backend metadata holds beside ours. Raises :class:`WaldurError` with
+    the first request that was refused; those before it stay done.
     """
-    _WRITERS[change.address.kind](client, change, metadata)
+    return _WRITERS[change.address.kind](client, change, metadata) or _ALL
 
 
 def _order(client: ReconcileClient, change: Change, metadata: Mapping[str, Any]) -> None:
@@ -38,23 +43,27 @@ def _order(client: ReconcileClient, change: Change, metadata: Mapping[str, Any])
             client.marketplace_order_set_state_erred(uuid, str(after.get("error_message") or ""), "")
 
 
-def _resource(client: ReconcileClient, change: Change, metadata: Mapping[str, Any]) -> None:
+def _resource(client: ReconcileClient, change: Change, metadata: Mapping[str, Any]) -> Fields:
     uuid = change.address.key[0]
     after, changed = change.after or {}, set(change.changed())
     if "backend_id" in changed:
         client.marketplace_provider_resource_set_backend_id(uuid, str(after["backend_id"]))
-    if changed & _METADATA:
-        client.marketplace_provider_resource_set_backend_metadata(uuid, {**metadata, **_metadata(after)})
-    if "limits" in changed:
-        client.marketplace_provider_resource_set_limits(uuid, _limits(after["limits"]))
-    if "state" in changed or "error_message" in changed:
-        if after.get("state") == OK:
-            client.action(Endpoints.MarketplaceProviderResources, uuid, "set_state_ok")
-        else:
-            body = {"error_message": after.get("error_message") or "", "error_traceback": ""}
-            client.action(Endpoints.MarketplaceProviderResources, uuid, "set_as_erred", body)
-    if "last_sync" in changed:
-        client.action(Endpoints.MarketplaceProviderResources, uuid, "refresh_last_sync")
+    state: tuple[str, dict[str, Any] | None] = ("set_state_ok", None)
+    if after.get("state") != OK:
+        state = ("set_as_erred", {"error_message": after.get("error_message") or "", "error_traceback": ""})
+    absent: Fields = frozenset()
+    for fields, (action, body) in (
+        (_METADATA, ("set_backend_metadata", {"backend_metadata": {**metadata, **_metadata(after)}})),
+        (frozenset({"limits"}), ("set_limits", {"limits": _limits(after.get("limits"))})),
+        (frozenset({"state", "error_message"}), state),
+        (frozenset({"last_sync"}), ("refresh_last_sync", None)),
+    ):
+        if changed & fields:
+            try:
+                client.action(Endpoints.MarketplaceProviderResources, uuid, action, body)
+            except AbsentError:
+                absent |= fields & changed
+    return absent
 
 
 def _metadata(after: Mapping[str, Value]) -> dict[str, Any]:
@@ -130,7 +139,7 @@ def _backend_resource(client: ReconcileClient, change: Change, metadata: Mapping
     client._post(client._build_url(BACKEND_RESOURCES), valid_states=[201], json=body)
 
 
-_WRITERS: dict[str, Callable[[ReconcileClient, Change, Mapping[str, Any]], None]] = {
+_WRITERS: dict[str, Callable[[ReconcileClient, Change, Mapping[str, Any]], Fields | None]] = {
     "waldur.order": _order,
     "waldur.resource": _resource,
     "waldur.offering_user": _offering_user,
