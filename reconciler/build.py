@@ -244,7 +244,7 @@ class _Builder:
     def _members(self, source: Source, chains: list[Chain]) -> None:
         offering, facts = source.offering, source.facts
         people = {u.user_uuid: u for u in facts.offering_users}
-        claimed = self._claimed[offering.waldur_api_url]
+        claimed = self._claimed[offering.api_url]
         told: set[str] = set()
         problems: dict[str, str] = {}
         common = fold(offering.backend_settings.default_account)
@@ -300,6 +300,8 @@ class _Builder:
             if problem:
                 self.scope.held_users.add(name)
                 self.built.refused_members.setdefault(chain.allocation, []).append((name, problem))
+                text = f"service or course account {username!r}: {problem}"
+                self.desired.refused.append(Note(kinds.association(chain.allocation, name), text, offering.name))
                 continue
             reason = f'{username} is a service or course account of project "{resource.project_name}"'
             values = self._member_values(chain, None)
@@ -366,10 +368,10 @@ def _usernames(sources: Sequence[Source]) -> dict[str, dict[str, set[str]]]:
     for source in sources:
         for person in source.facts.offering_users:
             if person.username and person.state not in LEAVING_STATES:
-                result[source.offering.waldur_api_url][fold(person.username)].add(person.user_uuid)
+                result[source.offering.api_url][fold(person.username)].add(person.user_uuid)
         for names in source.facts.service_users.values():
             for name, owner in names.items():
-                result[source.offering.waldur_api_url][fold(name)].add(owner)
+                result[source.offering.api_url][fold(name)].add(owner)
     return result
 
 

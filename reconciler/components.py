@@ -23,8 +23,19 @@ def desired(offering: Offering, actual: State, *, delete: bool = False) -> Desir
     """The components of the configuration; those only Waldur has stay unless ``delete`` says otherwise."""
     result = Desired()
     offerings = frozenset({offering.name})
+    here = {a.key[1].lower(): a.key[1] for a in actual}
+    if delete and not offering.backend_components:
+        raise ConfigError(f"offering {offering.name!r} has no backend_components: --delete would remove them all")
     for name, component in offering.backend_components.items():
         address = kinds.component(offering.waldur_offering_uuid, name)
+        if here.get(name.lower(), name) != name:
+            raise ConfigError(
+                f"offering {offering.name!r}: component {name!r} is {here[name.lower()]!r} in Waldur",
+                "Write it the same way in backend_components: two components that differ in case are no use.",
+            )
+        if _values(name, component)["unit_factor"] is UNMANAGED:
+            text = "its unit_factor is no whole number, or it has target_components: Waldur's is left as it is"
+            result.warnings.append(Note(address, text, offering.name))
         there = actual.get(address)
         known = there.values.keys() if there is not None else None
         values = _values(name, component)
@@ -46,8 +57,8 @@ def _values(name: str, component: Component) -> dict[str, Wanted]:
     factor = component.unit_factor
     whole = factor == factor.to_integral_value()
     values: dict[str, Wanted] = {
-        "name": component.label or name,
-        "measured_unit": component.waldur_unit,
+        "name": component.label.strip() or name,
+        "measured_unit": component.waldur_unit.strip(),
         "billing_type": component.accounting_type,
         "limit_amount": _text(component.limit) if component.accounting_type == "usage" else UNMANAGED,
         "unit_factor": int(factor) if whole and not component.target_components else UNMANAGED,
@@ -57,7 +68,7 @@ def _values(name: str, component: Component) -> dict[str, Wanted]:
         values[key] = _text(getattr(component, key))
     for key in ("description", "article_code"):
         text = getattr(component, key)
-        values[key] = UNMANAGED if text is None else text
+        values[key] = UNMANAGED if text is None else text.strip()
     for key in ("is_boolean", "is_prepaid"):
         switch = getattr(component, key)
         values[key] = UNMANAGED if switch is None else str(switch).lower()
@@ -87,7 +98,7 @@ class OfferingComponents:
             cluster=self.offering.name,
             offerings=(self.offering.name,),
             changes=ordered(diff(wanted, actual)),
-            orphans=tuple(wanted.orphans),
+            warnings=(*wanted.warnings, *wanted.orphans),
             config_digest=self.config.digest,
             created=now_text(self.clock),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
@@ -199,13 +199,21 @@ class Cluster:
                 raise ReconcileError(f"the plan is for cluster {plan.cluster!r}, this one is {reading.cluster!r}")
             executor = Executor(self.runner, lambda: self.reader.read().state, listener, self.portals)
             outcome = executor.apply(plan, reading.state)
-            self.memory.remember_absent(outcome.absent, self.clock().date())
+            with suppress(ReconcileError):  # it is asked again then, and said again
+                self.memory.remember_absent(outcome.absent, self.clock().date())
             return outcome
 
-    def remember(self) -> None:
-        """Keep who was seen under which username, before anything is made: a name forgotten is a stranger's later."""
+    def remember(self) -> str:
+        """Keep who was seen under which username, before anything is made; what went wrong, or nothing.
+
+        A name that is forgotten is a stranger's later: its association is an orphan then, and left alone.
+        """
         known = {(offering, person, n) for (offering, person), names in self._remembered.items() for n in names}
-        self.memory.remember(self._present - known)
+        try:
+            self.memory.remember(self._present - known)
+        except ReconcileError as error:
+            return str(error)
+        return ""
 
     def _former(self, built: build.Built, sources: Sequence[Source], state: State) -> None:
         """Associations of usernames that people had once are ours as well."""

@@ -47,30 +47,57 @@ def read(runner: CommandRunner, users: Mapping[str, Offering]) -> Homes:
         groups[offering.backend_settings.homedir_base_path].append(user)
     for base, names in groups.items():
         mine = {n: known[n] for n in names if n in known}
-        offering = users[names[0]]
-        try:
-            entries = host.homedirs(runner, (host.home_path(a, base) for a in mine.values()))
-        except ReconcileError as error:
-            address = kinds.homedir("*")
-            homes.desired.refused.append(Note(address, f"home directories are left alone: {error}", offering.name))
-            continue
-        homes.actual |= host.actual(mine, entries, base)
+        paths = {n: host.home_path(a, base) for n, a in mine.items()}
+        entries, unreadable = _scanned(runner, paths.values())
+        lost = {n for n, path in paths.items() if path.rpartition("/")[0] in unreadable}
+        placeless = {n for n, path in paths.items() if host.path_problem(path)}
+        for text in sorted(unreadable.values()):
+            offering = users[names[0]]
+            note = Note(kinds.homedir(min(lost)), f"home directories there are left alone: {text}", offering.name)
+            homes.desired.refused.append(note)
+        sound = {n: a for n, a in mine.items() if n not in lost | placeless}
+        homes.actual |= host.actual(sound, entries, base)
         for one in {users[n].name: users[n] for n in names}.values():
             here = [n for n in names if users[n] is one]
-            wanted, unknown = host.desired(
-                here,
-                mine,
+            wanted, _ = host.desired(
+                [n for n in here if n in sound],
+                sound,
                 entries,
                 one.backend_settings,
                 reason=f'member of offering "{one.name}"; enable_user_homedir_account_creation',
                 offerings=frozenset({one.name}),
             )
             homes.desired.objects |= wanted
-            if unknown:
-                more = f" and {len(unknown) - _SHOWN} more" if unknown[_SHOWN:] else ""
-                text = f"unknown to this host (getent passwd), so without homes: {', '.join(unknown[:_SHOWN])}{more}"
-                homes.desired.warnings.append(Note(kinds.homedir(unknown[0]), text, one.name))
+            _without(homes, one, sorted(n for n in here if n not in mine), "unknown to this host (getent passwd)")
+            _without(homes, one, sorted(placeless & set(here)), "passwd gives them no place for a home")
     return homes
+
+
+def _without(homes: Homes, offering: Offering, names: Sequence[str], why: str) -> None:
+    if names:
+        more = f" and {len(names) - _SHOWN} more" if names[_SHOWN:] else ""
+        text = f"{why}, so without homes: {', '.join(names[:_SHOWN])}{more}"
+        homes.desired.warnings.append(Note(kinds.homedir(names[0]), text, offering.name))
+
+
+def _scanned(runner: CommandRunner, paths: Iterable[str]) -> tuple[dict[str, host.Entry], dict[str, str]]:
+    """What lies at these paths, and base directories that could not be read, with the reason."""
+    listed = list(paths)
+    try:
+        return host.homedirs(runner, listed), {}
+    except ReconcileError:
+        pass  # one of them spoils the scan of all, so each is looked at alone
+    entries: dict[str, host.Entry] = {}
+    unreadable: dict[str, str] = {}
+    by_base: dict[str, list[str]] = defaultdict(list)
+    for path in listed:
+        by_base[path.rpartition("/")[0]].append(path)
+    for base, here in by_base.items():
+        try:
+            entries |= host.homedirs(runner, here)
+        except ReconcileError as error:
+            unreadable[base] = str(error)
+    return entries, unreadable
 
 
 def write(runner: CommandRunner, record: Record) -> None:
@@ -116,7 +143,7 @@ def _confirm(
 
 def _now(runner: CommandRunner, changes: Iterable[Change], known: Mapping[str, host.Account]) -> State:
     paths = {c.address: str((c.after or {})["path"]) for c in changes}
-    entries = host.homedirs(runner, paths.values())
+    entries, _ = _scanned(runner, paths.values())
     state: State = {}
     for address, path in paths.items():
         user = address.key[0]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 
 from reconciler.config import Offering
 from reconciler.state import kinds
+from reconciler.state.facts import Project
 from reconciler.state.model import Desired, Obj, State
 from reconciler.state.naming import fold
 from reconciler.state.portal import amounts
+from reconciler.state.units import to_amount
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def importables(
     accounts: Sequence[str],
     actual: State,
     offerings: Sequence[Offering],
-    projects: Mapping[str, Mapping[str, tuple[str, str]]],
+    projects: Mapping[str, Mapping[str, Project]],
     usernames: frozenset[str],
 ) -> list[Importable]:
     """What is known about each account; ``projects`` by offering and slug, ``usernames``: whom Waldur knows."""
@@ -61,8 +62,7 @@ def importables(
     for name in accounts:
         values = actual[kinds.account(name)].values
         parent = str(values.get("parent") or "")
-        offering = _offering(name, offerings)
-        uuid, title = _project(parent, offering, projects)
+        offering, project = _place(name, actual, offerings, projects)
         minutes = values.get("grp_tres_mins")
         have = {k: int(v) for k, v in minutes.items()} if isinstance(minutes, Mapping) else {}
         people = tuple(sorted(members[name]))
@@ -72,8 +72,8 @@ def importables(
                 parent=parent,
                 description=str(values.get("description") or ""),
                 offering=offering.name if offering else "",
-                project=uuid,
-                project_name=title,
+                project=project.uuid if project else "",
+                project_name=project.name if project else "",
                 limits=_limits(offering, have),
                 grp_tres_mins=have,
                 members=people,
@@ -83,23 +83,37 @@ def importables(
     return result
 
 
-def _offering(name: str, offerings: Sequence[Offering]) -> Offering | None:
-    """The offering whose allocations are named like it: the longest prefix wins; one alone takes all."""
+def _place(
+    name: str, actual: State, offerings: Sequence[Offering], projects: Mapping[str, Mapping[str, Project]]
+) -> tuple[Offering | None, Project | None]:
+    """The offering and the project of an account: by its place in the tree, else by its prefix alone."""
     fitting = [o for o in offerings if name.startswith(fold(o.backend_settings.prefixes[-1]))]
-    if not fitting:
-        return None
-    return max(fitting, key=lambda o: len(o.backend_settings.prefixes[-1]))
+    # the longest prefix says most
+    fitting.sort(key=lambda o: -len(o.backend_settings.prefixes[-1]))
+    for offering in fitting:
+        project = _project(name, actual, offering, projects.get(offering.name, {}))
+        if project is not None:
+            return offering, project
+    return (fitting[0] if fitting else None), None
 
 
-def _project(
-    parent: str, offering: Offering | None, projects: Mapping[str, Mapping[str, tuple[str, str]]]
-) -> tuple[str, str]:
-    if offering is None:
-        return "", ""
-    prefix = fold(offering.backend_settings.prefixes[1])
+def _project(name: str, actual: State, offering: Offering, projects: Mapping[str, Project]) -> Project | None:
+    """The project that an account hangs below, if its account stands where the offering's projects do."""
+    settings = offering.backend_settings
+    customer, prefix, _ = (fold(p) for p in settings.prefixes)
+    parent = _parent(actual, name)
     if not parent.startswith(prefix):
-        return "", ""
-    return projects.get(offering.name, {}).get(parent.removeprefix(prefix), ("", ""))
+        return None
+    project = projects.get(parent.removeprefix(prefix))
+    if project is None:
+        return None
+    above = fold(settings.hierarchy_root) if settings.parent_account else customer + fold(project.customer_slug)
+    return project if _parent(actual, parent) == above else None
+
+
+def _parent(actual: State, name: str) -> str:
+    account = actual.get(kinds.account(name))
+    return str(account.values.get("parent") or "") if account is not None else ""
 
 
 def _limits(offering: Offering | None, have: Mapping[str, int]) -> dict[str, str]:
@@ -108,8 +122,9 @@ def _limits(offering: Offering | None, have: Mapping[str, int]) -> dict[str, str
     found: dict[str, str] = {}
     for name, component in offering.backend_components.items():
         minutes = have.get(fold(name))
-        if minutes is not None and not component.target_components:
-            found[name] = f"{round(Decimal(minutes) / component.unit_factor, 2).normalize():f}"
+        # other accounting types have no limit of the resource's own in Waldur
+        if minutes is not None and component.accounting_type == "limit" and not component.target_components:
+            found[name] = to_amount(minutes, component.unit_factor)
     return found
 
 

@@ -25,6 +25,10 @@ def of_resource(offering: Offering, resource: Resource) -> tuple[Wanted, list[st
     if resource.limits_unsure:
         text = f'resource "{resource.name}" is being updated by an order that was not seen: limits left as they are'
         return UNMANAGED, [text]
+    if not offering.backend_components:
+        return UNMANAGED, [
+            f'resource "{resource.name}": the offering has no backend_components: limits left as they are'
+        ]
     wanted: dict[str, int] = {}
     unmanaged: set[str] = set()
     problems: list[str] = []

@@ -51,7 +51,7 @@ class Memory:
     def usernames(self) -> Mapping[tuple[str, str], frozenset[str]]:
         """All usernames that people were ever seen with, by offering and person. Raises :class:`ReconcileError`."""
         found: dict[tuple[str, str], set[str]] = defaultdict(set)
-        if self.path.exists():
+        if self._there():
             with self._connected() as connection:
                 mine = select(_USERNAMES).where(_USERNAMES.c.cluster == self.cluster)
                 for _, offering, person, username in connection.execute(mine):
@@ -61,7 +61,7 @@ class Memory:
     def absent(self, today: date) -> Mapping[str, frozenset[str]]:
         """Fields of resources that a portal had no place for when it was last asked, by offering."""
         found: dict[str, set[str]] = defaultdict(set)
-        if self.path.exists():
+        if self._there():
             with self._connected() as connection:
                 recent = (today - _ASK_AGAIN).isoformat()
                 mine = select(_ABSENT.c.offering, _ABSENT.c.field)
@@ -99,6 +99,12 @@ class Memory:
         with self._connected() as connection:
             connection.execute(statement, rows)
             connection.commit()
+
+    def _there(self) -> bool:
+        try:
+            return self.path.exists()
+        except OSError as error:
+            raise self._problem(error.strerror) from None
 
     @contextmanager
     def _connected(self) -> Iterator[Connection]:

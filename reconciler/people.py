@@ -84,9 +84,13 @@ def named(
         taken |= {fold(n) for names in source.facts.service_users.values() for n in names}
         taken |= {fold(n) for n in source.facts.closed_service_users}
     result = Named([])
+    # somebody with a name in another offering of the cluster keeps it, also one that was proposed just now
+    elsewhere = {
+        (s.offering.api_url, u.user_uuid): u.username for s in sources for u in s.facts.offering_users if u.username
+    }
     for source in sources:
         waiting = [u for u in source.facts.offering_users if u.uuid and not u.username and u.state in _UNNAMED]
-        proposals = _proposals(source, sources, waiting, settings, taken, known) if waiting else {}
+        proposals = _proposals(source, elsewhere, waiting, settings, taken, known) if waiting else {}
         users = []
         for person in source.facts.offering_users:
             proposal = proposals.get(person.uuid) if not person.username else None
@@ -103,6 +107,7 @@ def named(
                 users.append(person)
                 continue
             taken.add(fold(proposal.username))
+            elsewhere.setdefault((source.offering.api_url, person.user_uuid), proposal.username)
             values = {"username": proposal.username, "state": OK if person.state else UNMANAGED}
             reason = f"{name} waits for a username ({source.offering.username_management_backend})"
             result.desired.objects[address] = Obj(values, reason, offerings)
@@ -113,7 +118,7 @@ def named(
 
 def _proposals(
     source: Source,
-    sources: Sequence[Source],
+    elsewhere: Mapping[tuple[str, str], str],
     waiting: Sequence[OfferingUser],
     settings: Usernames,
     taken: set[str],
@@ -122,15 +127,8 @@ def _proposals(
     name = source.offering.username_management_backend
     if name == "base":
         return {}
-    # somebody with a name in another offering of the cluster keeps it here
-    elsewhere = {
-        u.user_uuid: u.username
-        for s in sources
-        if s.offering.waldur_api_url == source.offering.waldur_api_url
-        for u in s.facts.offering_users
-        if u.username
-    }
-    found = {u.uuid: Proposal(username=elsewhere[u.user_uuid]) for u in waiting if u.user_uuid in elsewhere}
+    names = {u.uuid: elsewhere.get((source.offering.api_url, u.user_uuid), "") for u in waiting}
+    found = {uuid: Proposal(username=name) for uuid, name in names.items() if name}
     people = [_person(u) for u in waiting if u.uuid not in found]
     maker = backend(name, settings)
     foreign: set[str] = set()

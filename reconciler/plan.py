@@ -158,9 +158,14 @@ def of_mode(changes: Sequence[Change], mode: Mode) -> list[Change]:
     if mode is Mode.REPORT:
         return usage
     ours = [c for c in changes if any(a.kind == "waldur.order" for a in (c.address, *c.needs))]
-    orders = {id(c) for c in _with_needs(ours, changes)}
-    others = {id(c) for c in usage} | orders
-    return [c for c in changes if (id(c) in orders if mode is Mode.ORDERS else id(c) not in others)]
+    orders = _with_needs(ours, changes)
+    if mode is Mode.ORDERS:
+        return orders
+    taken = {id(c) for c in (*orders, *usage)}
+    # what both parts need belongs to both; what waits for an order's approval does not go without it
+    bound = {id(c) for c in ours}
+    rest = _with_needs([c for c in changes if id(c) not in taken], changes)
+    return [c for c in rest if id(c) not in bound]
 
 
 def select(changes: Sequence[Change], targets: Sequence[str], offering: str = "") -> list[Change]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from decimal import Decimal
 
 from reconciler.build import Built
 from reconciler.chains import Chain, Source
@@ -20,6 +19,7 @@ from reconciler.state.kinds import KINDS
 from reconciler.state.model import UNMANAGED, Address, Desired, Note, Obj, Refused, Since, State, Value, Wanted
 from reconciler.state.naming import fold
 from reconciler.state.portal import amounts, moment
+from reconciler.state.units import to_amount, to_units
 
 _NO_NAME = "No account could be made for this allocation on the cluster: its name cannot be used. Ask the provider."
 _NO_ACCOUNT = "The account of this allocation is missing on the cluster and cannot be made. The provider can see why."
@@ -184,8 +184,12 @@ class _Reporter:
         for name, component in offering.backend_components.items():
             if component.accounting_type == "limit" and not component.target_components and isinstance(have, Mapping):
                 minutes = have.get(fold(name))
-                if minutes is not None:
-                    told[name] = str(round(Decimal(minutes) / component.unit_factor, 2))
+                if minutes is None:
+                    text = f"no limit of {name!r} on the cluster: Waldur's is left as it is"
+                    self.desired.warnings.append(Note(kinds.resource(resource.uuid), text, offering.name))
+                elif to_units(told.get(name) or 0, component.unit_factor) != minutes:
+                    # up to two decimals, so that nobody is billed for less than the cluster gives
+                    told[name] = to_amount(minutes, component.unit_factor)
         return amounts(told)
 
     # ------------------------------------------------------------------ orders

@@ -93,7 +93,8 @@ def _cycle(
     interface.plan(planned.plan)
     if ask and planned.plan.changes and not planned.plan.refusals and not interface.agreed():
         return FAILED
-    cluster.remember()
+    if problem := cluster.remember():
+        interface.warn(f"usernames are not remembered: {problem}")
     # while a person thinks the world moves on, so then the preconditions are checked again
     return _perform(cluster, planned.plan, interface, None if ask else planned.reading)
 

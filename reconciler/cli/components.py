@@ -11,7 +11,7 @@ from reconciler.cli import options
 from reconciler.cli.interface import DONE, FAILED, Interface, worst
 from reconciler.components import OfferingComponents
 from reconciler.config import Config
-from reconciler.errors import ConfigError
+from reconciler.errors import ConfigError, ReconcileError
 from reconciler.planfile import document
 from reconciler.store import cluster_lock
 
@@ -76,16 +76,22 @@ def push(
     interface = Interface(json_output=json_output, no_color=no_color)
     codes = []
     for one in _chosen(config, offering):
-        with cluster_lock(config.reconcile.state_dir, f"components-{one.offering.waldur_offering_uuid}"):
-            wanted = one.plan(delete=delete)
-            interface.plan(wanted, title=f"Offering {wanted.cluster}", nothing=NOTHING)
-            if not wanted.changes:
-                codes.append(DONE)
-                continue
-            if not auto_approve and not interface.agreed():
-                codes.append(FAILED)
-                continue
-            outcome = interface.run(wanted, lambda listener, o=one, p=wanted: o.push(p, listener))  # type: ignore[misc]
-            interface.result(outcome)
-            codes.append(FAILED if outcome.failures else DONE)
+        try:
+            codes.append(_push(config, one, interface, delete=delete, ask=not auto_approve))
+        except ReconcileError as error:
+            interface.problem(f"offering {one.offering.name}: {error.message}", error.hint)
+            codes.append(FAILED)
     raise typer.Exit(worst(codes))
+
+
+def _push(config: Config, one: OfferingComponents, interface: Interface, *, delete: bool, ask: bool) -> int:
+    with cluster_lock(config.reconcile.state_dir, f"components-{one.offering.waldur_offering_uuid}"):
+        wanted = one.plan(delete=delete)
+        interface.plan(wanted, title=f"Offering {wanted.cluster}", nothing=NOTHING)
+        if not wanted.changes:
+            return DONE
+        if ask and not interface.agreed():
+            return FAILED
+        outcome = interface.run(wanted, lambda listener: one.push(wanted, listener))
+        interface.result(outcome)
+        return FAILED if outcome.failures else DONE

@@ -14,6 +14,7 @@ from reconciler.cli import options
 from reconciler.cli.interface import DONE, FAILED, Interface, worst
 from reconciler.clusters import offering_name
 from reconciler.discovery import importable, offer
+from reconciler.errors import ReconcileError
 from reconciler.importing import Importable
 from reconciler.render.text import printable
 
@@ -38,8 +39,10 @@ def import_(
     """
     config = options.configuration(config_path)
     interface = Interface(json_output=False, no_color=no_color)
+    if write and json_output:
+        raise ReconcileError("--json lists, --write shows a plan", "Give one of them.")
     if write:
-        options.require_answer(auto_approve=auto_approve, json_output=json_output)
+        options.require_answer(auto_approve=auto_approve, json_output=False)
     name = offering_name(config, offering) if offering else ""
     listed: list[tuple[str, list[Importable]]] = []
     codes = [DONE]

@@ -57,6 +57,13 @@ class Interface:
         else:
             options.errors().print(f"Error: {printable_lines(text)}" + (f"\n  {hint}" if hint else ""), style="red")
 
+    def warn(self, text: str) -> None:
+        """Say what should be known."""
+        if self.json:
+            typer.echo(events.diagnostic("warning", text))
+        else:
+            options.errors().print(f"Warning: {printable_lines(text)}", style="yellow")
+
     def run(self, plan: Plan, work: Callable[[Listener], Outcome]) -> Outcome:
         """Do the work, and show it as it goes."""
         if self.json:
@@ -90,10 +97,7 @@ class Interface:
         for offering, fields in sorted(outcome.absent.items()):
             names = ", ".join(sorted(fields))
             text = f"offering {offering}: this Waldur has no place for {names} of resources; not tried again for a week"
-            if self.json:
-                typer.echo(events.diagnostic("warning", text))
-            else:
-                options.errors().print(f"Warning: {text}", style="yellow")
+            self.warn(text)
         if self.json:
             typer.echo(events.change_summary("apply", added, changed, removed, len(outcome.failures)))
             return

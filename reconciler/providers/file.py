@@ -28,7 +28,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from reconciler.config import Offering
 from reconciler.errors import ReadError
 from reconciler.state.diff import Change
-from reconciler.state.facts import OK, TERMINATED, Claim, Facts, OfferingUser, Resource
+from reconciler.state.facts import OK, TERMINATED, Claim, Facts, OfferingUser, Project, Resource
 from reconciler.state.model import Address, State
 from reconciler.state.naming import fold
 
@@ -136,9 +136,12 @@ class FilePortal:
         """A file is only read."""
         raise ReadError(f"{self.path}: {change.address} cannot be written to a file")
 
-    def projects(self) -> Mapping[str, tuple[str, str]]:
+    def projects(self) -> Mapping[str, Project]:
         """The file's own projects."""
-        return {fold(e.project.slug): (e.project.slug, e.project.name) for e in self._read().resources}
+        return {
+            fold(e.project.slug): Project(e.project.slug, e.project.name, e.customer.slug)
+            for e in self._read().resources
+        }
 
     def offered(self) -> State | None:
         """A file takes none."""

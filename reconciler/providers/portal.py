@@ -8,7 +8,7 @@ from typing import Protocol
 
 from reconciler.config import Offering
 from reconciler.state.diff import Change
-from reconciler.state.facts import Claim, Facts
+from reconciler.state.facts import Claim, Facts, Project
 from reconciler.state.model import Address, State
 
 
@@ -30,8 +30,8 @@ class Portal(Protocol):
     def write(self, change: Change) -> frozenset[str]:
         """Make one change; the answer names fields that the portal has no place for. Raises ``ReadError``."""
 
-    def projects(self) -> Mapping[str, tuple[str, str]]:
-        """Uuid and name of the projects that the portal tells of, by slug."""
+    def projects(self) -> Mapping[str, Project]:
+        """The projects that the portal tells of, by slug."""
 
     def offered(self) -> State | None:
         """Accounts that were offered for import; None where the portal takes none."""

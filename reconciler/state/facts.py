@@ -110,6 +110,15 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
+class Project:
+    """A project that a portal tells of."""
+
+    uuid: str
+    name: str
+    customer_slug: str
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
     """What the portal says about an account that no live resource names.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from decimal import ROUND_DOWN, Decimal, InvalidOperation, localcontext
+from decimal import ROUND_DOWN, ROUND_UP, Decimal, InvalidOperation, localcontext
 
 
 class UnitError(ValueError):
@@ -41,6 +41,14 @@ def to_units(amount: object, factor: object) -> int:
         if product > _LARGEST:
             raise UnitError(f"larger than SLURM can hold: {amount!r} x {factor!r}")
         return int(product.to_integral_value(rounding=ROUND_DOWN))
+
+
+def to_amount(units: int, factor: object) -> str:
+    """The least amount with two decimals, as Waldur keeps them, that gives at least so many units."""
+    with localcontext() as context:
+        context.prec = 60
+        amount = (Decimal(units) / decimal(factor)).quantize(Decimal("0.01"), rounding=ROUND_UP)
+    return f"{amount.normalize():f}"
 
 
 def prepaid_months(created: date, end: date) -> int:

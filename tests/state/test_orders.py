@@ -18,7 +18,7 @@ from reconciler.plan import Mode, of_mode, ordered
 from reconciler.reported import report
 from reconciler.state import kinds, ownership
 from reconciler.state.catalog import catalog_of, check
-from reconciler.state.diff import Change, diff, values_of
+from reconciler.state.diff import Action, Change, diff, values_of
 from reconciler.state.facts import Claim, Facts, Order, Resource
 from reconciler.state.model import State, json_value
 from reconciler.state.portal import portal_state, resource_values
@@ -178,11 +178,19 @@ def test_modes_divide_the_plan(world: tuple[Facts, State]) -> None:
     said, actual = world
     state = {**actual, **portal_state([said])}
     changes = ordered(live(cycle(said, actual, config(), frozenset())), state)
-    orders, members = of_mode(changes, Mode.ORDERS), of_mode(changes, Mode.MEMBERSHIP)
-    assert len(orders) + len(members) == len(changes)
-    assert not any(c.address.kind == "waldur.order" for c in members)
+    parts = {mode: of_mode(changes, mode) for mode in (Mode.ORDERS, Mode.MEMBERSHIP)}
+    assert {c.address for part in parts.values() for c in part} == {c.address for c in changes}
+    assert not any(c.address.kind == "waldur.order" for c in parts[Mode.MEMBERSHIP])
     # nothing that waits for an approval is left to the other mode
-    assert not any(a.kind == "waldur.order" for c in members for a in c.needs)
+    assert not any(a.kind == "waldur.order" for c in parts[Mode.MEMBERSHIP] for a in c.needs)
+    for part in parts.values():
+        here = {c.address for c in part}
+        for change in part:
+            needs = set(change.needs)
+            if change.action is not Action.DELETE:
+                needs |= set(kinds.KINDS[change.address.kind].depends(change.address.key, change.after or {}))
+            # each part has all it needs, so it can be applied alone
+            assert needs & {c.address for c in changes} <= here
 
 
 @given(worlds())

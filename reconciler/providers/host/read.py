@@ -20,6 +20,8 @@ from reconciler.state.naming import fold
 EntryKind = Literal["directory", "symlink", "other"]
 _LETTERS: dict[str, EntryKind] = {"d": "directory", "l": "symlink"}
 _FORMAT = r"%d %y %U %G %m\0%H\0%f\0"
+# of users that are no people: nothing is ever made there
+_SYSTEM = frozenset({"nonexistent", "dev", "proc", "sys", "run", "etc", "usr", "bin", "sbin", "lib", "boot"})
 _BASES = 500  # of one find
 _HINT = "Is its file system mounted? A base directory is never made, and no home is planned without it."
 
@@ -46,6 +48,8 @@ def path_problem(path: str) -> str:
         return f"{path!r} is no absolute path"
     if path == "/" or not all(parts[1:]) or not {".", ".."}.isdisjoint(parts):
         return f"{path} cannot be a home directory"
+    if len(parts) == 2 or parts[1] in _SYSTEM:
+        return f"{path} is no place for homes"
     return ""
 
 

@@ -19,7 +19,7 @@ from reconciler.providers.waldur.rows import (
 from reconciler.providers.waldur.write import BACKEND_RESOURCES, write
 from reconciler.state import kinds
 from reconciler.state.diff import Change
-from reconciler.state.facts import LIVE_STATES
+from reconciler.state.facts import LIVE_STATES, Project
 from reconciler.state.kinds import KINDS
 from reconciler.state.model import Address, Obj, State, Value
 from reconciler.state.naming import fold
@@ -70,17 +70,21 @@ class Objects(Lists):
                 state[kinds.component(self.uuid, parsed.type)] = Obj(_component_values(parsed))
         return state
 
-    def projects(self) -> Mapping[str, tuple[str, str]]:
-        """Uuid and name of the provider's projects with resources, by slug; none where the token may not see them."""
+    def projects(self) -> Mapping[str, Project]:
+        """The provider's projects with resources, by slug; none where the token may not see them."""
         try:
             provider = self._provider_uuid(str(self._about().get("customer_uuid") or ""))
-            rows = self.client.service_provider_rows(provider, "projects", ("uuid", "slug", "name"))
+            rows = self.client.service_provider_rows(provider, "projects", ("uuid", "slug", "name", "customer_slug"))
         except WaldurError as error:
             if error.status not in (403, 404):
                 raise
             return {}
         return {
-            fold(str(r["slug"])): (str(undashed(r["uuid"])), str(r.get("name") or "")) for r in rows if r.get("slug")
+            fold(str(r["slug"])): Project(
+                str(undashed(r["uuid"])), str(r.get("name") or ""), str(r.get("customer_slug") or "")
+            )
+            for r in rows
+            if r.get("slug")
         }
 
     def offered(self) -> State | None:
