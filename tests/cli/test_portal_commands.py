@@ -100,6 +100,22 @@ def test_components_of_an_unknown_offering(site: Program) -> None:
     assert "Cluster A" in done.err
 
 
+def test_components_that_cannot_be_pushed_are_named(site: Program, portal: StandIn) -> None:
+    components_ = site.document["offerings"][0]["backend_components"]
+    components_["cpu"] |= {"description": "Core hours\n", "unit_factor": 0.5}
+    done = site("components", "push", "--auto-approve")
+    assert done.code == 0, done.both
+    assert "Waldur's is left as it is" in done.out
+    assert component(portal, "cpu")["description"] == "Core hours"
+    components_["GPU"] = components_.pop("cpu")
+    twin = site("components", "push", "--auto-approve")
+    assert twin.code == 1
+    assert "'GPU' is 'gpu' in Waldur" in twin.both
+    site.document["offerings"][0]["backend_components"] = {}
+    assert site("components", "push", "--auto-approve", "--delete").code == 1
+    assert len(components(portal)) == 3
+
+
 # ---------------------------------------------------------------------- import
 
 
@@ -150,6 +166,24 @@ def test_unknown_accounts_of_known_projects_are_offered_once(strangers: Program,
     ]
 
 
+def test_an_account_that_only_looks_like_a_projects_is_offered_to_none(
+    strangers: Program, portal: StandIn, emulator: Emulator
+) -> None:
+    """The account above has a project's name and stands elsewhere in the tree."""
+    emulator.sacctmgr("add", "account", "p_fusion", "parent=root")
+    emulator.sacctmgr("add", "account", "a_lost", "parent=p_fusion")
+    portal.resource("hot", project="fusion", customer="south", backend_id="a_hot", state="Terminated")
+    found = {r["account"]: r for r in json.loads(strangers("import", "--json").out)["accounts"]}
+    assert found["a_lost"]["project"] == ""
+    assert strangers("import", "--json", "--write").code == 1
+
+
+def test_amounts_are_never_less_than_the_cluster_gives(strangers: Program, emulator: Emulator) -> None:
+    emulator.sacctmgr("modify", "account", "a_old", "set", "GrpTRESMins=cpu=200")
+    found = {r["account"]: r for r in json.loads(strangers("import", "--json").out)["accounts"]}
+    assert found["a_old"]["limits"] == {"cpu": "0.01"}
+
+
 def test_an_imported_account_is_looked_after(strangers: Program, portal: StandIn) -> None:
     """The owner made a resource of it in Waldur."""
     portal.resource("old days", slug="od", backend_id="a_old", limits={"cpu": 2})
@@ -187,3 +221,39 @@ def test_accounts_that_the_oldest_agent_named_by_uuid_stay(site: Program, portal
     accounts = emulator.run("sacctmgr", "-nP", "show", "assoc", "format=Account").stdout.split()
     assert set(accounts) == {"root", customer, project, name}
     assert site("plan", "--detailed-exitcode").code == 0
+
+
+# ---------------------------------------------------------------------- what must not be silent
+
+
+def test_no_components_leave_limits_as_they_are(site: Program, portal: StandIn, emulator: Emulator) -> None:
+    portal.resource("one")
+    assert site("apply", "--auto-approve").code == 0
+    site.document["offerings"][0]["backend_components"] = {}
+    done = site("plan", "--detailed-exitcode")
+    assert done.code == 0, done.both
+    assert "no backend_components: limits left as they are" in done.out
+
+
+def test_service_accounts_with_impossible_names_are_refused_by_name(site: Program, portal: StandIn) -> None:
+    portal.resource("one")
+    portal.world["service_accounts"] = [
+        {"uuid": uid(n), "project_uuid": uid("project", "climate"), "username": n, "state": "OK"}
+        for n in ("root", "-rf", "we ird")
+    ]
+    portal.push()
+    done = site("apply", "--auto-approve")
+    assert done.code == 4, done.both
+    for name in ("root", "-rf", "we ird"):
+        assert f"service or course account '{name}'" in done.out
+
+
+def test_a_broken_memory_is_a_warning(site: Program, portal: StandIn) -> None:
+    portal.resource("one")
+    memory = site.directory / "state" / "memory.sqlite3"
+    memory.parent.mkdir(mode=0o700)
+    memory.write_text("this is no database" * 100)
+    portal.user("ann", "climate")
+    done = site("apply", "--auto-approve")
+    assert done.code == 0, done.both
+    assert "usernames are not remembered" in done.err
