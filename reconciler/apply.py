@@ -88,7 +88,9 @@ class Executor:
             if not idle:
                 return self.record.ready(changes)
             for change in idle:
-                self.record.fail(change, "not tried: nothing below it can be made")
+                below = [c for c in planned if (c.after or {}).get("parent") == change.address.key[0]]
+                overtaken = all(c.address in self.record.outcome.left for c in below)
+                (self.record.leave if overtaken else self.record.fail)(change, "not tried: nothing below it is made")
             made = [c for c in made if c not in idle]
 
     def _groups(self, changes: Sequence[Change], cluster: str, actual: State) -> Iterable[Command | list[Change]]:
