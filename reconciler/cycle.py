@@ -83,6 +83,8 @@ class Cluster:
         self.memory = Memory(config.reconcile.state_dir, self.label)
         self._present: set[Name] = set()
         self._absent: Mapping[str, frozenset[str]] = {}
+        self._strangers: frozenset[str] = frozenset()
+        self._asked: set[str] = set()
         self._remembered: Mapping[tuple[str, str], frozenset[str]] = {}
         self.portals: dict[str, Portal] = {o.name: _portal(o, config) for o in offerings}
 
@@ -135,7 +137,7 @@ class Cluster:
         built = self._built(people.sources, reading, now)
         self._former(built, sources, reading.state)
         progress(f"cluster {self.label}: comparing")
-        claims = self.claims(ownership.unclaimed(built.desired, built.scope, reading.state))
+        claims = self._unclaimed(ownership.unclaimed(built.desired, built.scope, reading.state))
         desired = self._own(built, reading, claims, allowed)
         check(desired, catalog_of(reading.state, reading.tres))
         screened = self._guarded(diff(desired, reading.state), built, reading, allowed)
@@ -211,6 +213,7 @@ class Cluster:
         known = {(offering, person, n) for (offering, person), names in self._remembered.items() for n in names}
         try:
             self.memory.remember(self._present - known)
+            self.memory.remember_strangers(sorted(self._asked), self.clock().date())
         except ReconcileError as error:
             return str(error)
         return ""
@@ -220,6 +223,7 @@ class Cluster:
         try:
             self._remembered = self.memory.usernames()
             self._absent = self.memory.absent(self.clock().date())
+            self._strangers = self.memory.strangers(self.clock().date())
         except ReconcileError as error:
             text = f"former usernames count as orphans, since the memory of earlier runs cannot be read: {error}"
             built.desired.warnings.append(Note(kinds.user("*"), text))
@@ -272,6 +276,17 @@ class Cluster:
             for name, claim in self.claims(found).items():
                 if claim.verdict == "elsewhere":  # what ended owns nothing any more
                     owned[name] = claim.text
+
+    def _unclaimed(self, accounts: Iterable[str]) -> dict[str, Claim]:
+        """The portals' word on accounts that look ours; an orphan of today is not asked about in every cycle.
+
+        Where orphans are removed, memory is no ground to do so.
+        """
+        names = set(accounts)
+        known = names & self._strangers if not self.config.reconcile.prune else set()
+        answers = self.claims(names - known)
+        self._asked = {n for n, claim in answers.items() if claim.verdict == "unknown"}
+        return {**answers, **{n: Claim("unknown", offering=self.offerings[0].name) for n in known}}
 
     def claims(self, accounts: Iterable[str]) -> dict[str, Claim]:
         """Ask every portal about accounts that look ours and that nobody named."""

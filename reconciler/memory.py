@@ -35,6 +35,13 @@ _ABSENT = Table(
     Column("field", String, primary_key=True),
     Column("day", String),
 )
+_STRANGERS = Table(
+    "strangers",
+    _TABLES,
+    Column("cluster", String, primary_key=True),
+    Column("account", String, primary_key=True),
+    Column("day", String),
+)
 # a server may be upgraded, so it is asked again after so many days
 _ASK_AGAIN = timedelta(days=7)
 #: offering, person, username
@@ -82,6 +89,22 @@ class Memory:
             insert(_ABSENT).on_conflict_do_update(["cluster", "offering", "field"], set_={"day": today.isoformat()}),
             rows,
         )
+
+    def strangers(self, today: date) -> frozenset[str]:
+        """Accounts that no portal knew when they were asked today."""
+        if not self._there():
+            return frozenset()
+        with self._connected() as connection:
+            mine = select(_STRANGERS.c.account).where(
+                _STRANGERS.c.cluster == self.cluster, _STRANGERS.c.day == today.isoformat()
+            )
+            return frozenset(name for (name,) in connection.execute(mine))
+
+    def remember_strangers(self, accounts: Iterable[str], today: date) -> None:
+        """Keep which accounts no portal knows, so that it is asked once a day and not in every cycle."""
+        rows = [{"cluster": self.cluster, "account": a, "day": today.isoformat()} for a in accounts]
+        day = {"day": today.isoformat()}
+        self._write(insert(_STRANGERS).on_conflict_do_update(["cluster", "account"], set_=day), rows)
 
     def remember(self, names: Iterable[Name]) -> None:
         """Add usernames. Raises :class:`ReconcileError` when they cannot be kept."""

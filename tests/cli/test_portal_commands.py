@@ -248,6 +248,18 @@ def test_service_accounts_with_impossible_names_are_refused_by_name(site: Progra
         assert f"service or course account '{name}'" in done.out
 
 
+def test_orphans_are_asked_about_once_a_day(strangers: Program, portal: StandIn) -> None:
+    strangers.document["reconcile"]["guards"] = {"min_resources_share": 0}
+    assert strangers("apply", "--auto-approve").code == 0
+    portal.forget()
+    assert "no Waldur resource names this account" in strangers("plan").out
+    assert not any("backend_id=" in e["query"] for e in portal.log())
+    # where orphans are removed, the portal has the word each time
+    strangers.document["reconcile"]["prune"] = True
+    strangers("plan")
+    assert any("backend_id=a_old" in e["query"] for e in portal.log())
+
+
 def test_a_broken_memory_is_a_warning(site: Program, portal: StandIn) -> None:
     portal.resource("one")
     memory = site.directory / "state" / "memory.sqlite3"
