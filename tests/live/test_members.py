@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import secrets
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -402,10 +403,10 @@ def test_a_name_that_could_not_be_written_gives_no_access(world: Site) -> None:
 
 @pytest.fixture
 def people() -> Iterator[tuple[str, ...]]:
-    """Two real users of this host without homes."""
-    names = ("rchome1", "rchome2")
+    """Two real users of this host without homes, of names that no other test has."""
+    names = (f"rc{secrets.token_hex(4)}", f"rc{secrets.token_hex(4)}")
     for name in names:
-        subprocess.run(["useradd", "-M", "-d", f"/home/{name}", name], check=True)
+        subprocess.run(["useradd", "-M", "-N", "-d", f"/home/{name}", name], check=True)
     yield names
     for name in names:
         subprocess.run(["userdel", name], check=True)
@@ -421,28 +422,28 @@ def test_members_get_homes_and_only_their_own(world: Site, people: tuple[str, ..
     for name in people:
         portal.user(name, "climate")
     portal.user("nobody-here", "climate")
-    Path("/home/rchome2").mkdir(mode=0o711)
-    os.chown("/home/rchome2", 0, 0)  # somebody else's
+    Path(f"/home/{people[1]}").mkdir(mode=0o711)
+    os.chown(f"/home/{people[1]}", 0, 0)  # somebody else's
     shown = site("plan")
-    assert 'host.homedir["rchome1"] will be created' in shown.out
+    assert f'host.homedir["{people[0]}"] will be created' in shown.out
     assert "unknown to this host" in shown.out
     assert "nobody-here" in shown.out
     done = site("apply", "--auto-approve")
     assert done.code == 4, done.both
     assert "belongs to uid 0" in done.out
-    home = Path("/home/rchome1").stat()
-    assert (home.st_uid, home.st_mode & 0o7777) == (pwd.getpwnam("rchome1").pw_uid, 0o700)
-    assert Path("/home/rchome2").stat().st_uid == 0
+    home = Path(f"/home/{people[0]}").stat()
+    assert (home.st_uid, home.st_mode & 0o7777) == (pwd.getpwnam(people[0]).pw_uid, 0o700)
+    assert Path(f"/home/{people[1]}").stat().st_uid == 0
     # a mode that the agents' umask made is mended, the owner's own choice is not touched
-    Path("/home/rchome1").chmod(0o077)
-    os.chown("/home/rchome2", pwd.getpwnam("rchome2").pw_uid, -1)
+    Path(f"/home/{people[0]}").chmod(0o077)
+    os.chown(f"/home/{people[1]}", pwd.getpwnam(people[1]).pw_uid, -1)
     applied(site)
-    assert Path("/home/rchome1").stat().st_mode & 0o7777 == 0o700
-    assert Path("/home/rchome2").stat().st_mode & 0o7777 == 0o711
+    assert Path(f"/home/{people[0]}").stat().st_mode & 0o7777 == 0o700
+    assert Path(f"/home/{people[1]}").stat().st_mode & 0o7777 == 0o711
     # nobody's home goes when he does
-    portal.leave("rchome1", "climate")
+    portal.leave(people[0], "climate")
     applied(site)
-    assert Path("/home/rchome1").exists()
+    assert Path(f"/home/{people[0]}").exists()
 
 
 def test_homes_below_a_base_of_ones_own(world: Site, people: tuple[str, ...]) -> None:
@@ -451,8 +452,8 @@ def test_homes_below_a_base_of_ones_own(world: Site, people: tuple[str, ...]) ->
     shutil.rmtree(base, ignore_errors=True)
     settings = site.document["offerings"][0]["backend_settings"]
     settings |= {"enable_user_homedir_account_creation": True, "homedir_base_path": str(base)}
-    portal.user("rchome1", "climate")
-    portal.user("rchome2", "elsewhere")
+    portal.user(people[0], "climate")
+    portal.user(people[1], "elsewhere")
     try:
         unmounted = site("apply", "--auto-approve")
         assert unmounted.code == 4, unmounted.both
@@ -460,7 +461,7 @@ def test_homes_below_a_base_of_ones_own(world: Site, people: tuple[str, ...]) ->
         assert not base.exists()
         base.mkdir(mode=0o755)
         applied(site)
-        assert (base / "rchome1").stat().st_uid == pwd.getpwnam("rchome1").pw_uid
-        assert {p.name for p in base.iterdir()} >= {"rchome1"}
+        assert (base / people[0]).stat().st_uid == pwd.getpwnam(people[0]).pw_uid
+        assert {p.name for p in base.iterdir()} >= {people[0]}
     finally:
         shutil.rmtree(base, ignore_errors=True)
