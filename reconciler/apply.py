@@ -215,11 +215,7 @@ class Executor:
             if actual is None:
                 return
         for change in changes:
-            wrong = mismatch(change, actual)
-            if not wrong:
-                self.record.complete(change)
-            elif change.address not in failures:
-                self.record.fail(change, wrong)
+            self.record.judge(change, mismatch(change, actual))
 
     def _read(self, changes: Sequence[Change]) -> State | None:
         try:

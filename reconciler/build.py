@@ -232,8 +232,7 @@ class _Builder:
         self._add(kinds.account(chain.allocation), values, reason, offering.name, chain.needs)
 
     def _limits(self, offering: Offering, resource: Resource) -> Wanted:
-        owner = self.config.reconcile.limits_owner
-        if owner == "cluster" and resource.order is None and resource.backend_id:
+        if limits.of_cluster(self.config.reconcile.limits_owner, resource):
             return UNMANAGED
         wanted, missing = limits.of_resource(offering, resource)
         self.desired.warnings += [Note(resource_address(resource), text, offering.name) for text in missing]

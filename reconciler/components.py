@@ -8,13 +8,14 @@ from decimal import Decimal
 
 from reconciler.config import Component, Config, Offering
 from reconciler.errors import ConfigError
-from reconciler.fulfilment import Fulfilment
-from reconciler.outcome import Listener, Outcome, Record
+from reconciler.fulfilment import tell
+from reconciler.outcome import Listener, Outcome
 from reconciler.plan import Plan, now_text, ordered
 from reconciler.providers.waldur.portal import connected
 from reconciler.state import kinds
 from reconciler.state.diff import diff
 from reconciler.state.model import UNMANAGED, Desired, Note, Obj, State, Wanted
+from reconciler.state.units import plain_text
 
 _AMOUNTS = ("min_value", "max_value", "max_available_limit", "default_limit")
 
@@ -33,12 +34,12 @@ def desired(offering: Offering, actual: State, *, delete: bool = False) -> Desir
                 f"offering {offering.name!r}: component {name!r} is {here[name.lower()]!r} in Waldur",
                 "Write it the same way in backend_components: two components that differ in case are no use.",
             )
-        if _values(name, component)["unit_factor"] is UNMANAGED:
+        values = _values(name, component)
+        if values["unit_factor"] is UNMANAGED:
             text = "its unit_factor is no whole number, or it has target_components: Waldur's is left as it is"
             result.warnings.append(Note(address, text, offering.name))
         there = actual.get(address)
         known = there.values.keys() if there is not None else None
-        values = _values(name, component)
         # what the server does not tell it does not have: unit_factor came with version 8
         result.objects[address] = Obj(
             {n: v for n, v in values.items() if known is None or n in known},
@@ -76,7 +77,7 @@ def _values(name: str, component: Component) -> dict[str, Wanted]:
 
 
 def _text(amount: Decimal | None) -> Wanted:
-    return UNMANAGED if amount is None else f"{amount.normalize():f}"
+    return UNMANAGED if amount is None else plain_text(amount)
 
 
 class OfferingComponents:
@@ -105,6 +106,4 @@ class OfferingComponents:
 
     def push(self, plan: Plan, listener: Listener | None = None) -> Outcome:
         """Make it so, and read it back."""
-        record = Record(plan, listener)
-        Fulfilment({self.offering.name: self.portal}, record).after_cluster()
-        return record.outcome
+        return tell({self.offering.name: self.portal}, plan, listener)

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from reconciler.chains import Protected
 from reconciler.cycle import Cluster, Progress
-from reconciler.fulfilment import Fulfilment
+from reconciler.fulfilment import tell
 from reconciler.importing import Importable, candidates, importables
 from reconciler.importing import desired as wanted
-from reconciler.outcome import Listener, Outcome, Record
+from reconciler.outcome import Listener, Outcome
 from reconciler.plan import Plan, ordered
 from reconciler.state import kinds
 from reconciler.state.diff import Action, diff
@@ -58,6 +58,4 @@ def importable(
 
 def offer(cluster: Cluster, plan: Plan, listener: Listener | None = None) -> Outcome:
     """Offer accounts to the portals for import."""
-    record = Record(plan, listener)
-    Fulfilment(cluster.portals, record).after_cluster()
-    return record.outcome
+    return tell(cluster.portals, plan, listener)

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from reconciler.errors import ReconcileError
-from reconciler.outcome import Record, mismatch
+from reconciler.outcome import Listener, Outcome, Record, mismatch
+from reconciler.plan import Plan
 from reconciler.providers.portal import Portal
 from reconciler.state.diff import Change
 from reconciler.state.facts import DONE, EXECUTING, ORDER_ERRED, PENDING_PROVIDER
@@ -127,11 +128,7 @@ class Fulfilment:
             for change in written if now is not None else ():
                 before, skipped = change.before or {}, self._absent.get(change.address, frozenset())
                 kept = {n: before.get(n) if n in skipped else v for n, v in (change.after or {}).items()}
-                wrong = mismatch(replace(change, after=kept), now or {})
-                if wrong:
-                    self.record.fail(change, wrong)
-                else:
-                    self.record.complete(change)
+                self.record.judge(change, mismatch(replace(change, after=kept), now or {}))
 
     def _read(self, offering: str, changes: Sequence[Change]) -> State | None:
         addresses: list[Address] = [c.address for c in changes]
@@ -141,3 +138,10 @@ class Fulfilment:
             for change in changes:
                 self.record.fail(change, f"not confirmed, Waldur could not be read again: {error.message}")
             return None
+
+
+def tell(portals: Mapping[str, Portal], plan: Plan, listener: Listener | None = None) -> Outcome:
+    """Apply a plan that changes nothing but the portals."""
+    record = Record(plan, listener)
+    Fulfilment(portals, record).after_cluster()
+    return record.outcome

@@ -135,10 +135,7 @@ def _confirm(
         _fail_all(record, changes, f"not confirmed: {error.message}")
         return
     for change in changes:
-        if wrong := mismatch(change, now):
-            record.fail(change, wrong)
-        else:
-            record.complete(change)
+        record.judge(change, mismatch(change, now))
 
 
 def _now(runner: CommandRunner, changes: Iterable[Change], known: Mapping[str, host.Account]) -> State:

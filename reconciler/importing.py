@@ -123,7 +123,7 @@ def _limits(offering: Offering | None, have: Mapping[str, int]) -> dict[str, str
     for name, component in offering.backend_components.items():
         minutes = have.get(fold(name))
         # other accounting types have no limit of the resource's own in Waldur
-        if minutes is not None and component.accounting_type == "limit" and not component.target_components:
+        if minutes is not None and component.has_own_limit:
             found[name] = to_amount(minutes, component.unit_factor)
     return found
 

@@ -20,6 +20,24 @@ def factors(name: str, component: Component) -> dict[str, Decimal]:
     }
 
 
+def of_cluster(owner: str, resource: Resource) -> bool:
+    """Whether the cluster owns a resource's limits (``reconcile.limits_owner``): once it is there, without an order."""
+    return owner == "cluster" and resource.order is None and bool(resource.backend_id)
+
+
+def _minutes(offering: Offering, amounts: Mapping[str, tuple[object, int]], refused: list[str]) -> dict[str, int]:
+    """Amounts (times a number of months) in TRES-minutes; what cannot be goes to ``refused``."""
+    wanted: dict[str, int] = {}
+    for name, (amount, times) in amounts.items():
+        try:
+            whole = amount if times == 1 else decimal(amount) * times
+            for tres, factor in factors(name, offering.backend_components[name]).items():
+                wanted[tres] = wanted.get(tres, 0) + to_units(whole, factor)
+        except UnitError as error:
+            refused.append(f"limit of {name!r}: {error}")
+    return wanted
+
+
 def of_resource(offering: Offering, resource: Resource) -> tuple[Wanted, list[str]]:
     """GrpTRESMins of a resource's account, and what a person should know about limits that are missing."""
     if resource.limits_unsure:
@@ -29,49 +47,37 @@ def of_resource(offering: Offering, resource: Resource) -> tuple[Wanted, list[st
         return UNMANAGED, [
             f'resource "{resource.name}": the offering has no backend_components: limits left as they are'
         ]
-    wanted: dict[str, int] = {}
+    amounts: dict[str, tuple[object, int]] = {}
     unmanaged: set[str] = set()
     problems: list[str] = []
     missing: list[str] = []
+    # what soft_delete set to 0 does not stay so when the resource comes back
+    restored = resource.order is not None and resource.order.type == RESTORE
     for name, component in offering.backend_components.items():
-        tres_factors = factors(name, component)
         amount: object = component.limit if component.accounting_type == "usage" else resource.limits.get(name)
-        if amount is None:
-            # what soft_delete set to 0 does not stay so when the resource comes back
-            restored = resource.order is not None and resource.order.type == RESTORE
-            if component.accounting_type != "usage" and not restored:
-                unmanaged |= tres_factors.keys()
-                left = ", ".join(tres_factors)
-                missing.append(f'resource "{resource.name}" has no limit for {name!r}: {left} left as is')
-            continue
-        try:
-            if component.accounting_type == "one" and resource.created:
-                months = prepaid_months(resource.created, resource.end_date or resource.created)
-                amount = decimal(amount) * months
-            for tres, factor in tres_factors.items():
-                wanted[tres] = wanted.get(tres, 0) + to_units(amount, factor)
-        except UnitError as error:
-            problems.append(f"limit of {name!r}: {error}")
+        if amount is not None:
+            prepaid = component.accounting_type == "one" and resource.created
+            end = resource.end_date or resource.created
+            amounts[name] = (
+                amount,
+                prepaid_months(resource.created, end) if prepaid and resource.created and end else 1,
+            )
+        elif component.accounting_type != "usage" and not restored:
+            left = factors(name, component).keys()
+            unmanaged |= left
+            missing.append(f'resource "{resource.name}" has no limit for {name!r}: {", ".join(left)} left as is')
+    wanted = _minutes(offering, amounts, problems)
     result: Tres | TresExcept = TresExcept(wanted, frozenset(unmanaged)) if unmanaged else wanted
     return (Refused(result, "; ".join(problems), final=True) if problems else result), missing
 
 
 def of_member(offering: Offering, amounts: Mapping[str, object]) -> Wanted:
     """One member's limits as MaxTRESMins; the components' TRES are ours, so what is gone from Waldur is cleared."""
-    wanted: dict[str, int] = {}
-    managed: set[str] = set()
     problems: list[str] = []
-    for name, component in offering.backend_components.items():
-        tres_factors = factors(name, component)
-        managed |= tres_factors.keys()
-        if name not in amounts:
-            continue
-        try:
-            for tres, factor in tres_factors.items():
-                wanted[tres] = wanted.get(tres, 0) + to_units(amounts[name], factor)
-        except UnitError as error:
-            problems.append(f"limit of {name!r}: {error}")
-    result = TresWithin(wanted, frozenset(managed))
+    components = offering.backend_components
+    wanted = _minutes(offering, {n: (amounts[n], 1) for n in components if n in amounts}, problems)
+    managed = frozenset(tres for name, component in components.items() for tres in factors(name, component))
+    result = TresWithin(wanted, managed)
     return Refused(result, "; ".join(problems)) if problems else result
 
 

@@ -81,6 +81,13 @@ class Record:
             self.outcome.final.add(change.address)
         self._listener(Event.ERRORED, change, self._seconds(change), text)
 
+    def judge(self, change: Change, wrong: str) -> None:
+        """What a read showed: ``wrong`` says how the world still differs, or is empty."""
+        if not wrong:
+            self.complete(change)
+        elif change.address not in self.outcome.failures:  # what failed before has a better reason
+            self.fail(change, wrong)
+
     def leave(self, change: Change, text: str) -> None:
         """Somebody else has finished it meanwhile."""
         self.outcome.left[change.address] = text

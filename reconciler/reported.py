@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
+from reconciler import limits
 from reconciler.build import Built
 from reconciler.chains import Chain, Source
 from reconciler.config import Config, Offering
@@ -143,7 +144,7 @@ class _Reporter:
                 if chain.allocation in self.built.adopted:
                     reason += ", which is adopted: it was there already and nothing else owns it"
             values |= {n: after.get(n) for n in ("qos", "fairshare", "grp_tres_mins")}
-            if self._of_cluster(chain):
+            if limits.of_cluster(self.config.reconcile.limits_owner, resource):
                 values["limits"] = self._limits(offering, resource, after)
         if chain.source.facts.takes_states and resource.order is None:
             values |= self._state(chain, after)
@@ -173,16 +174,12 @@ class _Reporter:
             return UNMANAGED
         return Since(moment(self.now), moment(self.now - timedelta(hours=hours)))
 
-    def _of_cluster(self, chain: Chain) -> bool:
-        owner = self.config.reconcile.limits_owner == "cluster"
-        return owner and chain.resource.order is None and bool(chain.resource.backend_id)
-
     def _limits(self, offering: Offering, resource: Resource, after: Mapping[str, Value]) -> Wanted:
         """The cluster's limits in Waldur's units, where the site lets the cluster own them."""
         have = after.get("grp_tres_mins")
         told = dict(resource.told_limits)
         for name, component in offering.backend_components.items():
-            if component.accounting_type == "limit" and not component.target_components and isinstance(have, Mapping):
+            if component.has_own_limit and isinstance(have, Mapping):
                 minutes = have.get(fold(name))
                 if minutes is None:
                     text = f"no limit of {name!r} on the cluster: Waldur's is left as it is"

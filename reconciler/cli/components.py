@@ -9,6 +9,7 @@ import typer
 
 from reconciler.cli import options
 from reconciler.cli.interface import DONE, FAILED, Interface, worst
+from reconciler.clusters import offering_name
 from reconciler.components import OfferingComponents
 from reconciler.config import Config
 from reconciler.errors import ConfigError, ReconcileError
@@ -27,11 +28,9 @@ DeleteOption = Annotated[
 
 
 def _chosen(config: Config, offering: str) -> list[OfferingComponents]:
-    plain = offering.replace("-", "").lower()
+    name = offering_name(config, offering)
     found = [
-        OfferingComponents(config, o)
-        for o in config.offerings
-        if (not offering and not o.from_file) or offering == o.name or (plain and plain == o.waldur_offering_uuid)
+        OfferingComponents(config, o) for o in config.offerings if (not offering and not o.from_file) or o.name == name
     ]
     if not found:
         known = ", ".join(o.name for o in config.offerings)

@@ -65,6 +65,11 @@ class Component(Section):
     is_prepaid: bool | None = None
 
     @property
+    def has_own_limit(self) -> bool:
+        """Whether a resource's limit of it in Waldur can be told from the limit of one TRES."""
+        return self.accounting_type == "limit" and not self.target_components
+
+    @property
     def waldur_unit(self) -> str:
         """The unit of amounts in Waldur."""
         return self.measured_unit or self.unit

@@ -9,7 +9,7 @@ from reconciler.state import kinds
 from reconciler.state.facts import Facts, Resource
 from reconciler.state.model import Obj, State, Value
 from reconciler.state.naming import fold
-from reconciler.state.units import UnitError, decimal
+from reconciler.state.units import UnitError, decimal, plain_text
 
 
 def moment(when: datetime) -> str:
@@ -52,7 +52,7 @@ def amounts(limits: Mapping[str, object]) -> str:
     found = []
     for name, value in sorted(limits.items()):
         try:
-            found.append(f"{name}={decimal(value).normalize():f}")
+            found.append(f"{name}={plain_text(decimal(value))}")
         except UnitError:
             continue
     return ",".join(found)

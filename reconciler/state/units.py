@@ -23,6 +23,11 @@ def decimal(value: object) -> Decimal:
     return number
 
 
+def plain_text(amount: Decimal) -> str:
+    """A number in one spelling, without exponent or trailing zeros: ``100``, ``2.5``."""
+    return f"{amount.normalize():f}"
+
+
 # SLURM keeps limits in 64 bits and uses the two largest numbers as marks
 _LARGEST = 2**63 - 1
 
@@ -48,7 +53,7 @@ def to_amount(units: int, factor: object) -> str:
     with localcontext() as context:
         context.prec = 60
         amount = (Decimal(units) / decimal(factor)).quantize(Decimal("0.01"), rounding=ROUND_UP)
-    return f"{amount.normalize():f}"
+    return plain_text(amount)
 
 
 def prepaid_months(created: date, end: date) -> int:

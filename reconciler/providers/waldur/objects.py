@@ -24,6 +24,7 @@ from reconciler.state.kinds import KINDS
 from reconciler.state.model import Address, Obj, State, Value
 from reconciler.state.naming import fold
 from reconciler.state.portal import amounts, resource_values
+from reconciler.state.units import plain_text
 
 # from here on one list is cheaper than one request each
 MANY = 20
@@ -124,7 +125,7 @@ def _component_values(row: ComponentRow) -> dict[str, Value]:
         if isinstance(value, bool):
             values[name] = str(value).lower()
         elif isinstance(value, float):
-            values[name] = f"{Decimal(str(value)).normalize():f}"
+            values[name] = plain_text(Decimal(str(value)))
         else:
             values[name] = value
     return {n: v for n, v in values.items() if n in row.model_fields_set}
