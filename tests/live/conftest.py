@@ -19,12 +19,17 @@ SCRIPT = Path(__file__).parent / "slurm-testbed"
 CLUSTER = "testbed"
 
 
+# about half of the time is theirs; the rest runs beside them on a cluster of its own
+SECOND_CLUSTER = frozenset({"test_orders", "test_members"})
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.live)
-            item.add_marker(pytest.mark.xdist_group("slurm"))  # one cluster, one worker
+            # one cluster, one worker
+            item.add_marker(pytest.mark.xdist_group("slurm-2" if item.path.stem in SECOND_CLUSTER else "slurm"))
 
 
 def why_not() -> str:

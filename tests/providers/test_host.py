@@ -36,7 +36,7 @@ from tests.providers.test_runner import program
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="homes of other users are made by root"),
-    pytest.mark.xdist_group("slurm"),  # useradd locks /etc/passwd, and the live tests make users as well
+    pytest.mark.xdist_group("slurm-2"),  # useradd locks /etc/passwd, and the live tests make users as well
 ]
 
 HELPER = next((h for h in write.HELPERS if Path(h).exists()), "")
