@@ -23,6 +23,16 @@ class TresError(ValueError):
 def parse_tres(text: str) -> dict[str, int]:
     """Read a TRES list. Raises :class:`TresError` that quotes the item."""
     result: dict[str, int] = {}
+    for name, number in quantities(text).items():
+        if number.denominator != 1:
+            raise TresError(f"not a whole number of base units: {name} in {text!r}")
+        result[name] = int(number)
+    return result
+
+
+def quantities(text: str) -> dict[str, Fraction]:
+    """The same, exactly: a job may have half a MiB. Raises :class:`TresError` that quotes the item."""
+    result: dict[str, Fraction] = {}
     for item in text.split(",") if text else ():
         match = _ITEM.fullmatch(item.strip())
         if not match:
@@ -31,9 +41,7 @@ def parse_tres(text: str) -> dict[str, int]:
         if suffix:
             power = _SUFFIX[suffix] - (_SUFFIX["M"] if name in _MEMORY else 0)
             number *= Fraction(1024) ** power
-        if number.denominator != 1:
-            raise TresError(f"not a whole number of base units: {item!r}")
-        result[name] = int(number)
+        result[name] = number
     return result
 
 

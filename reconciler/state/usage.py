@@ -1,0 +1,209 @@
+"""What accounts used: runs of jobs summed exactly, by account, user and component. Pure.
+
+A component counts one or several TRES. A run contributes seconds × allocated TRES; where a component stands for
+several TRES (a node-hour of cpu and gpu), the largest share of any of them counts, so that one node is one node.
+All sums are integers. Amounts in Waldur's units are exact fractions; :func:`rounded` is the only place that rounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import ROUND_HALF_UP, Decimal, localcontext
+from fractions import Fraction
+from math import lcm
+
+from reconciler.state.tres import TresError, quantities
+
+#: exact amounts in Waldur's units, by component
+Amounts = Mapping[str, Fraction]
+#: SLURM prints memory with two decimals of a KiB at the finest: so many parts of a MiB
+_PARTS = 102400
+_SHOWN = 5
+_CACHED = 50_000
+
+
+def rounded(amount: Fraction) -> str:
+    """An amount as Waldur keeps it: two decimals, half away from zero. Every amount is rounded once, here."""
+    with localcontext() as context:
+        context.prec = 60
+        exact = Decimal(amount.numerator) / Decimal(amount.denominator)
+        return str(exact.quantize(Decimal("0.01"), rounding=ROUND_HALF_UP))
+
+
+@dataclass(frozen=True)
+class Used:
+    """What one account used in one period. ``incomplete`` says why this must not be told to anybody."""
+
+    total: Amounts
+    users: Mapping[str, Amounts] = field(default_factory=dict)  # "" holds what nobody can be named for
+    incomplete: str = ""
+
+
+@dataclass(frozen=True)
+class Accounted:
+    """A source's answer about one period, by resource. Of a resource that is missing it said nothing.
+
+    ``bad``: rows that could not be understood, quoted, at most a few; ``bad_count``: all of them.
+    """
+
+    used: Mapping[str, Used] = field(default_factory=dict)
+    bad: tuple[str, ...] = ()
+    bad_count: int = 0
+    notes: tuple[str, ...] = ()  # what else a person should know
+
+
+@dataclass(frozen=True)
+class Meter:
+    """How runs turn into amounts: by component, the TRES it counts with the TRES-minutes of one unit."""
+
+    names: tuple[str, ...]
+    _weights: tuple[Mapping[str, Fraction], ...]
+    _divisors: tuple[int, ...]
+
+    @classmethod
+    def of(cls, components: Mapping[str, Mapping[str, Decimal]]) -> Meter:
+        """A meter for components, each with its TRES and their factors (TRES-minutes in one Waldur unit)."""
+        weights: list[Mapping[str, Fraction]] = []
+        divisors: list[int] = []
+        for factors in components.values():
+            shares = {tres: 1 / Fraction(factor) for tres, factor in factors.items()}
+            scale = lcm(*(s.denominator for s in shares.values()))
+            weights.append({tres: share * scale * _PARTS for tres, share in shares.items()})
+            divisors.append(60 * scale * _PARTS)
+        return cls(tuple(components), tuple(weights), tuple(divisors))
+
+    def rates(self, tres: str) -> tuple[int, ...]:
+        """What each component counts per second of a run with these allocated TRES. Raises :class:`TresError`."""
+        found = quantities(tres)
+        result = []
+        for weights in self._weights:
+            rate = max((_count(found, name) * weight for name, weight in weights.items()), default=Fraction(0))
+            if rate.denominator != 1:
+                raise TresError(f"finer than SLURM counts: {tres!r}")
+            result.append(int(rate))
+        return tuple(result)
+
+    def amounts(self, counts: Sequence[int]) -> dict[str, Fraction]:
+        """Counts in Waldur's units."""
+        return {
+            n: Fraction(count, divisor) for n, count, divisor in zip(self.names, counts, self._divisors, strict=True)
+        }
+
+
+def _count(tres: Mapping[str, Fraction], name: str) -> Fraction:
+    """How many of a TRES; where only types of a generic resource are tracked, all of them together."""
+    if name in tres:
+        return tres[name]
+    return sum((n for typed, n in tres.items() if typed.startswith(f"{name}:")), Fraction(0))
+
+
+class Aggregation:
+    """Sums runs of jobs, one at a time and in any order; memory grows with accounts and users, not with runs.
+
+    ``meters`` by account (folded). Runs of other accounts are passed over.
+    """
+
+    def __init__(self, meters: Mapping[str, Meter]) -> None:
+        self._counts: dict[str, tuple[Meter, dict[str, list[int]]]] = {a: (m, {}) for a, m in meters.items()}
+        self._spelling: dict[str, str] = {}
+        self._rates: dict[tuple[int, str], tuple[int, ...]] = {}
+        self._seen = _Seen()
+        self._bad: dict[str, int] = {}
+        self._quoted: list[str] = []
+        self.bad_count = 0
+
+    def account(self, text: str) -> str | None:
+        """The account in the spelling of ``meters``; None for one that nobody asked about."""
+        name = self._spelling.get(text)
+        if name is None:
+            name = self._spelling[text] = text.strip().lower()
+        return name if name in self._counts else None
+
+    def add(self, account: str, user: str, tres: str, seconds: int, job: int, start: int) -> None:
+        """Count one run, unless it was counted before. Raises :class:`TresError`; nothing is counted then.
+
+        ``account`` as :meth:`account` gives it; ``job`` and ``start`` together name the run.
+        """
+        meter, users = self._counts[account]
+        key = (id(meter), tres)
+        rates = self._rates.get(key)
+        if rates is None:
+            rates = meter.rates(tres)
+            if len(self._rates) >= _CACHED:
+                self._rates.clear()
+            self._rates[key] = rates
+        if not self._seen.first(job, start):
+            return
+        counts = users.get(user)
+        if counts is None:
+            counts = users[user] = [0] * len(rates)
+        for number, rate in enumerate(rates):
+            counts[number] += rate * seconds
+
+    def reject(self, account: str | None, text: str) -> None:
+        """Note a row that cannot be understood; its account's sums are incomplete then."""
+        self.bad_count += 1
+        if len(self._quoted) < _SHOWN:
+            self._quoted.append(text)
+        if account is not None:
+            self._bad[account] = self._bad.get(account, 0) + 1
+
+    @property
+    def quoted(self) -> tuple[str, ...]:
+        """The first of the rejected rows."""
+        return tuple(self._quoted)
+
+    def result(self) -> dict[str, Used]:
+        """What every account used; one without runs used nothing."""
+        found = {}
+        for account, (meter, users) in self._counts.items():
+            total = [sum(column) for column in zip(*users.values(), strict=True)] or [0] * len(meter.names)
+            bad = self._bad.get(account, 0)
+            found[account] = Used(
+                meter.amounts(total),
+                {user: meter.amounts(counts) for user, counts in users.items()},
+                f"{bad} of its records cannot be understood" if bad else "",
+            )
+        return found
+
+
+class _Seen:
+    """Which runs were counted, in about nine bytes each: jobs of a month have numbers close to each other."""
+
+    _PAGE = 512
+
+    def __init__(self) -> None:
+        self._pages: dict[int, memoryview] = {}
+        self._again: set[tuple[int, int]] = set()
+
+    def first(self, job: int, start: int) -> bool:
+        """Whether this run is seen for the first time."""
+        number, offset = divmod(job, self._PAGE)
+        page = self._pages.get(number)
+        if page is None:
+            page = self._pages[number] = memoryview(bytearray(8 * self._PAGE)).cast("q")
+        known = page[offset]
+        if known == 0:
+            page[offset] = start + 1
+            return True
+        if known == start + 1 or (job, start) in self._again:
+            return False
+        self._again.add((job, start))
+        return True
+
+
+def together(parts: Iterable[Used]) -> Used:
+    """The sum of several parts of a period, or of several sources that share an account."""
+    total: dict[str, Fraction] = {}
+    users: dict[str, dict[str, Fraction]] = {}
+    why = []
+    for part in parts:
+        for name, amount in part.total.items():
+            total[name] = total.get(name, Fraction(0)) + amount
+        for user, amounts in part.users.items():
+            mine = users.setdefault(user, {})
+            for name, amount in amounts.items():
+                mine[name] = mine.get(name, Fraction(0)) + amount
+        why += [part.incomplete] if part.incomplete else []
+    return Used(total, users, "; ".join(why))
