@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from reconciler.accounting import Accounting
 from reconciler.config import Config, Offering, Runner
 from reconciler.cycle import Cluster
 from reconciler.errors import ConfigError
+from reconciler.plan import USAGE, Mode
+from reconciler.providers.runner import CommandRunner
 from reconciler.state.naming import fold
+
+#: what is planned and applied as one
+Scope = Cluster | Accounting
 
 
 def clusters(config: Config, offering: str = "") -> list[Cluster]:
@@ -35,6 +41,41 @@ def clusters(config: Config, offering: str = "") -> list[Cluster]:
         what = f"no offering {offering!r}" if offering else "no offering with a SLURM backend"
         raise ConfigError(f"{config.path}: {what}; SLURM offerings here: {known}")
     return wanted
+
+
+def accountings(config: Config, offering: str = "", *, alone: bool = False) -> list[Accounting]:
+    """Usage by cluster, and by offering where there is none; ``offering`` picks its group.
+
+    ``alone``: only offerings that no cluster's cycle looks after.
+    """
+    groups: dict[str, list[Offering]] = {}
+    for one in config.offerings:
+        if one.reports and not one.from_file and not (alone and one.uses_slurm):
+            on_cluster = one.uses_slurm or one.reporting == "slurm"
+            name = fold(one.backend_settings.cluster_name or "default") if on_cluster else one.name
+            groups.setdefault(f"{USAGE}{name}", []).append(one)
+    return [
+        Accounting(config, label, members, CommandRunner(_runner(config, members[0])))
+        for label, members in groups.items()
+        if not offering or offering in {x for o in members for x in (o.name, o.waldur_offering_uuid)}
+    ]
+
+
+def scopes(config: Config, offering: str = "", mode: Mode = Mode.ALL) -> list[Scope]:
+    """What a mode works on: clusters with everything on them, or usage alone. Raises :class:`ConfigError`."""
+    if mode is Mode.REPORT:
+        found: list[Scope] = [*accountings(config, offering)]
+        if not found:
+            raise ConfigError(
+                f"{config.path}: {f'offering {offering!r} reports' if offering else 'no offering reports'} no usage",
+                "reporting_backend says from where: slurm, or one of the cscs-dwdi backends.",
+            )
+        return found
+    found = [*accountings(config, offering, alone=True)] if mode is Mode.ALL else []
+    chosen = [o for o in config.offerings if not offering or offering in (o.name, o.waldur_offering_uuid)]
+    if found and not any(o.uses_slurm for o in chosen):
+        return found
+    return [*clusters(config, offering), *found]
 
 
 def offering_name(config: Config, wanted: str) -> str:

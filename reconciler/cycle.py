@@ -6,10 +6,11 @@ import gc
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from reconciler import build, guard, homes
+from reconciler.accounting import Accounting, Part
 from reconciler.apply import Executor
 from reconciler.chains import Source, Standing
 from reconciler.config import Config, Offering, Runner
@@ -19,19 +20,18 @@ from reconciler.orders import with_orders
 from reconciler.outcome import Listener, Outcome
 from reconciler.people import Named, former, named, present
 from reconciler.plan import Mode, Plan, now_text, ordered, require_fresh, restricted
-from reconciler.providers.file import FilePortal
+from reconciler.portals import portal_of
 from reconciler.providers.portal import Portal
 from reconciler.providers.runner import CommandRunner
 from reconciler.providers.slurm import jobs
 from reconciler.providers.slurm.read import Reading, SlurmReader
-from reconciler.providers.waldur.portal import connected
 from reconciler.reported import report
 from reconciler.state import kinds, ownership
 from reconciler.state.catalog import catalog_of, check
 from reconciler.state.diff import Action, Change, diff
 from reconciler.state.facts import Claim
 from reconciler.state.kinds import KINDS
-from reconciler.state.model import Desired, Note, State
+from reconciler.state.model import Address, Desired, Note, State
 from reconciler.state.naming import fold
 from reconciler.state.portal import portal_state
 from reconciler.store import cluster_lock
@@ -86,7 +86,10 @@ class Cluster:
         self._strangers: frozenset[str] = frozenset()
         self._asked: set[str] = set()
         self._remembered: Mapping[tuple[str, str], frozenset[str]] = {}
-        self.portals: dict[str, Portal] = {o.name: _portal(o, config) for o in offerings}
+        self.portals: dict[str, Portal] = {o.name: portal_of(o, config) for o in offerings}
+        self.accounting = Accounting(config, self.label, offerings, self.runner, self.portals, clock)
+        self._to_report: set[Address] = set()
+        self._reported = False  # usage was looked after, as far as it went
 
     @property
     def label(self) -> str:
@@ -111,14 +114,21 @@ class Cluster:
         offering: str = "",
         mode: Mode = Mode.ALL,
         allowed: frozenset[str] = frozenset(),
+        usage: bool = True,
         progress: Progress = lambda text: None,
     ) -> Planned:
         """Read both sides and compare. Raises :class:`ReadError`; nothing is changed."""
         with without_collector():
-            return self._plan(targets, offering, mode, allowed, progress)
+            return self._plan(targets, offering, mode, allowed, usage, progress)
 
     def _plan(
-        self, targets: Sequence[str], offering: str, mode: Mode, allowed: frozenset[str], progress: Progress
+        self,
+        targets: Sequence[str],
+        offering: str,
+        mode: Mode,
+        allowed: frozenset[str],
+        usage_too: bool,
+        progress: Progress,
     ) -> Planned:
         progress(f"cluster {self.label}: reading SLURM")
         reading = self.reader.read()
@@ -143,8 +153,13 @@ class Cluster:
         screened = self._guarded(diff(desired, reading.state), built, reading, allowed)
         homes_ = self._homes(desired)
         wanted = report(built, desired, reading.state, screened.changes, self.config, now, screened.busy, self._absent)
-        others = (people.desired, homes_.desired, wanted)
-        actual = {**reading.state, **told, **homes_.actual}
+        usage = Part()
+        if usage_too and mode is Mode.ALL and self._usage_wanted(targets, now):
+            told_of = {s.offering.name: s.facts for s in sources}
+            usage = self.accounting.part(told_of, self.accounting.periods, allowed=allowed, progress=progress)
+            self._reported = not usage.failures and not targets
+        others = (people.desired, homes_.desired, wanted, usage.desired)
+        actual = {**reading.state, **told, **homes_.actual, **usage.actual}
         changes = [*screened.changes, *(c for d in others for c in diff(d, actual))]
         live = [c for c in changes if not c.blocked]
         plan = Plan(
@@ -154,7 +169,7 @@ class Cluster:
             blocked=tuple(sorted((c for c in changes if c.blocked), key=lambda c: c.address)),
             orphans=tuple(sorted(desired.orphans, key=lambda n: n.address)),
             refused=(*desired.refused, *(n for d in others for n in d.refused)),
-            waiting=(*desired.waiting, *screened.waiting, *wanted.waiting),
+            waiting=(*desired.waiting, *screened.waiting, *wanted.waiting, *usage.desired.waiting),
             warnings=(*desired.warnings, *(n for d in others for n in d.warnings)),
             config_digest=self.config.digest,
             created=now_text(self.clock),
@@ -183,6 +198,7 @@ class Cluster:
             ordered=_consented(built),
             allowed=allowed,
         )
+        self._to_report = {c.address for c in plan.changes if c.address.kind == "waldur.usage"}
         return Planned(replace(plan, refusals=tuple(refusals)), reading, built, desired, ordered(changes, actual))
 
     def apply(self, plan: Plan, *, reading: Reading | None = None, listener: Listener | None = None) -> Outcome:
@@ -203,7 +219,19 @@ class Cluster:
             outcome = executor.apply(plan, reading.state)
             with suppress(ReconcileError):  # it is asked again then, and said again
                 self.memory.remember_absent(outcome.absent, self.clock().date())
+                if self._reported and self._to_report and not self._to_report & outcome.failures.keys():
+                    self.memory.remember_reported(self.clock())
             return outcome
+
+    def _usage_wanted(self, targets: Sequence[str], now: datetime) -> bool:
+        """Whether usage belongs to this cycle: where it is named, and otherwise every so many minutes."""
+        if targets:
+            return any(t.startswith(("waldur.usage", "waldur.*", "*")) for t in targets)
+        try:
+            last = self.memory.reported()
+        except ReconcileError:
+            return True
+        return last is None or now - last >= timedelta(minutes=self.config.reconcile.usage_minutes) or last > now
 
     def remember(self) -> str:
         """Keep who was seen under which username, before anything is made; what went wrong, or nothing.
@@ -214,6 +242,8 @@ class Cluster:
         try:
             self.memory.remember(self._present - known)
             self.memory.remember_strangers(sorted(self._asked), self.clock().date())
+            if self._reported and not self._to_report:
+                self.memory.remember_reported(self.clock())
         except ReconcileError as error:
             return str(error)
         return ""
@@ -356,9 +386,3 @@ class Cluster:
 def _consented(built: build.Built) -> frozenset[str]:
     """Accounts that customers' orders end, with the projects and customers that they leave empty."""
     return frozenset(n for name, claim in built.scope.leaving.items() for n in (name, *claim.parents))
-
-
-def _portal(offering: Offering, config: Config) -> Portal:
-    if offering.from_file:
-        return FilePortal(offering, config.path.parent)
-    return connected(offering, config)

@@ -21,7 +21,7 @@ def importable(
     cluster: Cluster, *, offering: str = "", progress: Progress = lambda text: None
 ) -> tuple[list[Importable], Plan]:
     """Accounts that no portal knows, and the plan that offers those of known projects for import."""
-    planned = cluster.plan(progress=progress)
+    planned = cluster.plan(usage=False, progress=progress)
     actual, desired = planned.reading.state, planned.desired
     protected = Protected(cluster.config.reconcile.guards.protected)
     roots = frozenset(fold(o.backend_settings.hierarchy_root) for o in cluster.offerings)

@@ -13,6 +13,7 @@ from reconciler.errors import ReconcileError
 from reconciler.outcome import Listener, Outcome, Record, mismatch
 from reconciler.plan import Plan
 from reconciler.providers.portal import Portal
+from reconciler.reporting import Reporting
 from reconciler.state.diff import Change
 from reconciler.state.facts import DONE, EXECUTING, ORDER_ERRED, PENDING_PROVIDER
 from reconciler.state.kinds import KINDS, Stage
@@ -51,6 +52,7 @@ class Fulfilment:
             self._write(change, change)
         told = [c for c in self._of(Stage.REPORT) if c.address in self.record.outcome.done]
         self._confirm(told)
+        Reporting(self.portals, self.record).write(self._of(Stage.USAGE))
         for change in self._of(Stage.ORDER):
             self._finish(change)
         ended = [c for c in self._of(Stage.ORDER) if self._unjudged(c)]

@@ -365,4 +365,5 @@ ALLOWABLE = (
     "delete_with_jobs",
     "delete_with_children",
     "delete_with_usage",
+    "allow_decrease",
 )

@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Literal
 
-from reconciler.config import Component, FairshareFrom, Offering, SlurmSettings
+from reconciler.config import FairshareFrom, Offering, SlurmSettings
 from reconciler.state.facts import RESTORE, Resource
 from reconciler.state.model import UNMANAGED, AtLeast, Refused, Tres, TresExcept, TresWithin, Unless, Wanted
 from reconciler.state.naming import fold
 from reconciler.state.units import UnitError, decimal, prepaid_months, to_units
-
-
-def factors(name: str, component: Component) -> dict[str, Decimal]:
-    """The TRES that a component is turned into, with the TRES-minutes of one of its units."""
-    return {fold(tres): target.factor for tres, target in component.target_components.items()} or {
-        fold(name): component.unit_factor
-    }
 
 
 def of_cluster(owner: str, resource: Resource) -> bool:
@@ -31,7 +23,7 @@ def _minutes(offering: Offering, amounts: Mapping[str, tuple[object, int]], refu
     for name, (amount, times) in amounts.items():
         try:
             whole = amount if times == 1 else decimal(amount) * times
-            for tres, factor in factors(name, offering.backend_components[name]).items():
+            for tres, factor in offering.backend_components[name].factors(name).items():
                 wanted[tres] = wanted.get(tres, 0) + to_units(whole, factor)
         except UnitError as error:
             refused.append(f"limit of {name!r}: {error}")
@@ -63,7 +55,7 @@ def of_resource(offering: Offering, resource: Resource) -> tuple[Wanted, list[st
                 prepaid_months(resource.created, end) if prepaid and resource.created and end else 1,
             )
         elif component.accounting_type != "usage" and not restored:
-            left = factors(name, component).keys()
+            left = component.factors(name).keys()
             unmanaged |= left
             missing.append(f'resource "{resource.name}" has no limit for {name!r}: {", ".join(left)} left as is')
     wanted = _minutes(offering, amounts, problems)
@@ -76,7 +68,7 @@ def of_member(offering: Offering, amounts: Mapping[str, object]) -> Wanted:
     problems: list[str] = []
     components = offering.backend_components
     wanted = _minutes(offering, {n: (amounts[n], 1) for n in components if n in amounts}, problems)
-    managed = frozenset(tres for name, component in components.items() for tres in factors(name, component))
+    managed = frozenset(tres for name, component in components.items() for tres in component.factors(name))
     result = TresWithin(wanted, managed)
     return Refused(result, "; ".join(problems)) if problems else result
 
@@ -85,7 +77,7 @@ def nothing(offering: Offering) -> Tres | None:
     """The limits of an ended account that stays (soft_delete)."""
     if not offering.backend_settings.soft_delete:
         return None
-    return {tres: 0 for name, component in offering.backend_components.items() for tres in factors(name, component)}
+    return {tres: 0 for name, component in offering.backend_components.items() for tres in component.factors(name)}
 
 
 def fairshare(rule: int | Literal["parent"] | FairshareFrom | None, resource: Resource) -> Wanted:

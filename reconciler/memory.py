@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from sqlalchemy import Column, Connection, Executable, MetaData, String, Table, create_engine, event, select
@@ -41,6 +41,12 @@ _STRANGERS = Table(
     Column("cluster", String, primary_key=True),
     Column("account", String, primary_key=True),
     Column("day", String),
+)
+_REPORTED = Table(
+    "reported",
+    _TABLES,
+    Column("cluster", String, primary_key=True),
+    Column("moment", String),
 )
 # a server may be upgraded, so it is asked again after so many days
 _ASK_AGAIN = timedelta(days=7)
@@ -105,6 +111,19 @@ class Memory:
         rows = [{"cluster": self.cluster, "account": a, "day": today.isoformat()} for a in accounts]
         day = {"day": today.isoformat()}
         self._write(insert(_STRANGERS).on_conflict_do_update(["cluster", "account"], set_=day), rows)
+
+    def reported(self) -> datetime | None:
+        """When usage was last looked after."""
+        if not self._there():
+            return None
+        with self._connected() as connection:
+            found = connection.execute(select(_REPORTED.c.moment).where(_REPORTED.c.cluster == self.cluster)).scalar()
+            return datetime.fromisoformat(found) if found else None
+
+    def remember_reported(self, moment: datetime) -> None:
+        """Keep when usage was looked after."""
+        row = {"cluster": self.cluster, "moment": moment.isoformat()}
+        self._write(insert(_REPORTED).on_conflict_do_update(["cluster"], set_={"moment": row["moment"]}), [row])
 
     def remember(self, names: Iterable[Name]) -> None:
         """Add usernames. Raises :class:`ReconcileError` when they cannot be kept."""

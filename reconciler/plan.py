@@ -13,6 +13,9 @@ from reconciler.state.diff import MOMENTS, Action, Change, values_of
 from reconciler.state.kinds import KINDS, Kind, Stage, on_cluster
 from reconciler.state.model import Address, Note, State
 
+#: how plans of usage alone are labelled: usage-CLUSTER, or usage-OFFERING where there is no cluster
+USAGE = "usage-"
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
@@ -46,6 +49,13 @@ class Plan:
     cancels_jobs: bool = True
     allowed: frozenset[str] = field(default_factory=frozenset)
     partial: bool = False  # --target or --offering left out the rest
+
+    @property
+    def title(self) -> str:
+        """What it is about."""
+        where = f"Usage of {self.cluster.removeprefix(USAGE)}"
+        where = where if self.cluster.startswith(USAGE) else f"Cluster {self.cluster}"
+        return f"{where}, offerings: {', '.join(self.offerings)}"
 
     @property
     def stuck(self) -> bool:

@@ -17,7 +17,7 @@ from reconciler.state import kinds
 from reconciler.state.diff import Action, Change, values_of
 from reconciler.state.facts import CREATE, DONE, ERRED, EXECUTING, OK, ORDER_ERRED, RESTORE, Order, Resource
 from reconciler.state.kinds import KINDS
-from reconciler.state.model import UNMANAGED, Address, Desired, Note, Obj, Refused, Since, State, Value, Wanted
+from reconciler.state.model import UNMANAGED, Address, Desired, Note, Obj, Refused, Since, State, Value, Wanted, tres_of
 from reconciler.state.naming import fold
 from reconciler.state.portal import amounts, moment
 from reconciler.state.units import to_amount, to_units
@@ -180,7 +180,7 @@ class _Reporter:
         told = dict(resource.told_limits)
         for name, component in offering.backend_components.items():
             if component.has_own_limit and isinstance(have, Mapping):
-                minutes = have.get(fold(name))
+                minutes = tres_of(have).get(fold(name))
                 if minutes is None:
                     text = f"no limit of {name!r} on the cluster: Waldur's is left as it is"
                     self.desired.warnings.append(Note(kinds.resource(resource.uuid), text, offering.name))

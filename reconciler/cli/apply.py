@@ -11,12 +11,11 @@ import typer
 
 from reconciler.cli import options
 from reconciler.cli.interface import BLOCKED, DONE, FAILED, REFUSED, Interface, worst
-from reconciler.clusters import offering_name
+from reconciler.clusters import Scope, accountings, clusters, offering_name
 from reconciler.config import Config
-from reconciler.cycle import Cluster
 from reconciler.errors import ReconcileError
 from reconciler.outcome import Outcome
-from reconciler.plan import Mode, Plan
+from reconciler.plan import USAGE, Mode, Plan
 from reconciler.planfile import load
 from reconciler.providers.slurm.read import Reading
 
@@ -33,6 +32,7 @@ def apply(
     mode: options.ModeOption = Mode.ALL,
     json_output: Annotated[bool, typer.Option("--json", help="Stream one JSON event per line.")] = False,
     allow: options.AllowOption = None,
+    allow_decrease: options.DecreaseOption = False,
     no_color: options.NoColorOption = False,
     verbose: options.VerboseOption = False,
 ) -> None:
@@ -52,21 +52,21 @@ def apply(
     if plan_file is None:
         options.require_answer(auto_approve=auto_approve, json_output=json_output)
     interface = Interface(json_output=json_output, no_color=no_color)
-    allowed = options.allowed_guards(allow)
+    allowed = options.allowed_guards(allow, decrease=allow_decrease)
     if plan_file is not None:
         raise typer.Exit(_saved(config, plan_file, interface, allowed))
     codes = []
-    for cluster in options.chosen(config, offering):
+    for cluster in options.chosen(config, offering, mode):
         try:
             with cluster.locked():
                 codes.append(
-                    _cycle(
+                    cycle(
                         cluster,
                         interface,
                         allowed,
                         targets=target or (),
                         offering=offering_name(config, offering) if offering else "",
-                        mode=options.checked_mode(mode),
+                        mode=mode,
                         ask=not auto_approve,
                         verbose=verbose,
                     )
@@ -77,8 +77,8 @@ def apply(
     raise typer.Exit(worst(codes))
 
 
-def _cycle(
-    cluster: Cluster,
+def cycle(
+    cluster: Scope,
     interface: Interface,
     allowed: frozenset[str],
     *,
@@ -88,6 +88,7 @@ def _cycle(
     ask: bool,
     verbose: bool,
 ) -> int:
+    """Plan one cluster, or usage, and make it so; the exit code."""
     with options.progress(verbose=verbose) as progress:
         planned = cluster.plan(targets=targets, offering=offering, mode=mode, allowed=allowed, progress=progress)
     interface.plan(planned.plan)
@@ -99,7 +100,7 @@ def _cycle(
     return _perform(cluster, planned.plan, interface, None if ask else planned.reading)
 
 
-def _perform(cluster: Cluster, plan: Plan, interface: Interface, reading: Reading | None) -> int:
+def _perform(cluster: Scope, plan: Plan, interface: Interface, reading: Reading | None) -> int:
     if plan.refusals:
         for refusal in plan.refusals:
             interface.problem(f"refused: {refusal.text}; nothing was done", f"To allow it: {refusal.lifted_by}")
@@ -120,12 +121,12 @@ def _saved(config: Config, path: Path, interface: Interface, allowed: frozenset[
         raise ReconcileError(
             f"{path}: the plan was made with another configuration than {config.path}", "Make a new plan."
         )
-    pairs: list[tuple[Cluster, Plan]] = []
+    pairs: list[tuple[Scope, Plan]] = []
     for plan in plans:
-        found = [c for c in options.chosen(config, "") if (c.reader.cluster or plan.cluster).lower() == plan.cluster]
-        if not found:
+        found = _scope_of(config, plan)
+        if found is None:
             raise ReconcileError(f"{path}: the plan is for cluster {plan.cluster!r}, which the configuration lacks")
-        pairs.append((found[0], plan))
+        pairs.append((found, plan))
     for cluster, plan in pairs:  # all or nothing: no cluster is touched while another's plan is stale
         cluster.require_fresh(plan)
     codes = []
@@ -135,3 +136,10 @@ def _saved(config: Config, path: Path, interface: Interface, allowed: frozenset[
             interface.plan(plan)
             codes.append(_perform(cluster, replace(plan, refusals=left), interface, None))
     return worst(codes)
+
+
+def _scope_of(config: Config, plan: Plan) -> Scope | None:
+    """What a saved plan was made for."""
+    if plan.cluster.startswith(USAGE):
+        return next((a for a in accountings(config) if a.label == plan.cluster), None)
+    return next((c for c in clusters(config) if (c.reader.cluster or plan.cluster).lower() == plan.cluster), None)

@@ -35,10 +35,10 @@ def diagnose(
     config = options.configuration(config_path)
     reports: list[tuple[Cluster, Report]] = []
     problems: list[str] = []
-    for cluster in options.chosen(config, offering):
+    for cluster in options.chosen_clusters(config, offering):
         try:
             with options.progress(verbose=False) as progress:
-                planned = cluster.plan(progress=progress)
+                planned = cluster.plan(usage=False, progress=progress)
                 report = explain(planned, account)
                 if report is None:
                     continue

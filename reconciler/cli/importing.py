@@ -46,7 +46,7 @@ def import_(
     name = offering_name(config, offering) if offering else ""
     listed: list[tuple[str, list[Importable]]] = []
     codes = [DONE]
-    for cluster in options.chosen(config, offering):
+    for cluster in options.chosen_clusters(config, offering):
         with options.progress(verbose=verbose) as progress:
             found, plan = importable(cluster, progress=progress, offering=name)
         listed.append((plan.cluster, found))

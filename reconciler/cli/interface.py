@@ -33,8 +33,7 @@ class Interface:
     def plan(self, plan: Plan, title: str = "", nothing: str = NO_CHANGES) -> None:
         """Show a plan, before anything is done."""
         if not self.json:
-            title = title or f"Cluster {plan.cluster}, offerings: {', '.join(plan.offerings)}"
-            self.console.print(f"{title}\n", style="bold")
+            self.console.print(f"{title or plan.title}\n", style="bold")
             self.console.print(plan_text(plan, nothing))
             return
         for change in (*plan.changes, *plan.blocked):

@@ -11,12 +11,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from reconciler.clusters import clusters, offering_name
+from reconciler.clusters import Scope, clusters, offering_name, scopes
 from reconciler.config import Config, load, load_default
 from reconciler.cycle import Cluster, Progress
 from reconciler.errors import ReconcileError
 from reconciler.guard import ALLOWABLE
 from reconciler.plan import Mode
+from reconciler.usage import ALLOW_DECREASE
 
 ConfigOption = Annotated[
     Path | None,
@@ -64,19 +65,20 @@ AllowOption = Annotated[
 ]
 
 
-def allowed_guards(names: list[str] | None) -> frozenset[str]:
+DecreaseOption = Annotated[
+    bool,
+    typer.Option(
+        "--allow-decrease", help="Send usage that is less than Waldur holds (the same as --allow allow_decrease)."
+    ),
+]
+
+
+def allowed_guards(names: list[str] | None, *, decrease: bool = False) -> frozenset[str]:
     """Checked names of ``--allow``."""
     for name in names or ():
         if name not in ALLOWABLE:
             raise ReconcileError(f"--allow {name}: no such guard", f"Guards: {', '.join(ALLOWABLE)}")
-    return frozenset(names or ())
-
-
-def checked_mode(mode: Mode) -> Mode:
-    """The mode, if this version serves it."""
-    if mode is Mode.REPORT:
-        raise ReconcileError("--mode report: this version does not report usage", "Leave that to the agent for now.")
-    return mode
+    return frozenset(names or ()) | ({ALLOW_DECREASE} if decrease else set())
 
 
 def output(*, no_color: bool = False) -> Console:
@@ -98,7 +100,12 @@ def configuration(path: Path | None) -> Config:
     return config
 
 
-def chosen(config: Config, offering: str) -> list[Cluster]:
+def chosen(config: Config, offering: str, mode: Mode = Mode.ALL) -> list[Scope]:
+    """What to work on."""
+    return scopes(config, offering_name(config, offering) if offering else "", mode)
+
+
+def chosen_clusters(config: Config, offering: str) -> list[Cluster]:
     """The clusters to work on."""
     return clusters(config, offering_name(config, offering) if offering else "")
 

@@ -9,8 +9,7 @@ from typing import Annotated
 import typer
 
 from reconciler.cli import options
-from reconciler.clusters import offering_name
-from reconciler.cycle import Cluster
+from reconciler.clusters import Scope, offering_name
 from reconciler.errors import ReconcileError
 from reconciler.plan import Mode, Plan
 from reconciler.planfile import document, save
@@ -34,6 +33,7 @@ def plan(
         typer.Option("--detailed-exitcode", help="Exit with 0: nothing to do, 1: error, 2: changes or blocked ones."),
     ] = False,
     allow: options.AllowOption = None,
+    allow_decrease: options.DecreaseOption = False,
     no_color: options.NoColorOption = False,
     verbose: options.VerboseOption = False,
 ) -> None:
@@ -48,18 +48,18 @@ def plan(
       reconcile plan --script > review.sh
     """
     config = options.configuration(config_path)
-    allowed = options.allowed_guards(allow)
+    allowed = options.allowed_guards(allow, decrease=allow_decrease)
     console = options.output(no_color=no_color)
     plans: list[Plan] = []
     problems: list[str] = []
-    served: list[Cluster] = []
-    for cluster in options.chosen(config, offering):
+    served: list[Scope] = []
+    for cluster in options.chosen(config, offering, mode):
         try:
             with options.progress(verbose=verbose) as progress:
                 planned = cluster.plan(
                     targets=target or (),
                     offering=offering_name(config, offering) if offering else "",
-                    mode=options.checked_mode(mode),
+                    mode=mode,
                     allowed=allowed,
                     progress=progress,
                 )
@@ -75,7 +75,7 @@ def plan(
             typer.echo(render_script(one, cluster.runner.argv), nl=False)
     else:
         for one in plans:
-            console.print(f"Cluster {one.cluster}, offerings: {', '.join(one.offerings)}\n", style="bold")
+            console.print(f"{one.title}\n", style="bold")
             console.print(plan_text(one))
     for problem in problems:
         options.errors().print(f"Error: {problem}", style="red")

@@ -58,6 +58,7 @@ class Guards(Section):
     delete_with_jobs: bool = False
     delete_with_children: bool = False
     delete_with_usage: bool = False
+    allow_decrease: bool = False
 
 
 class Runner(Section):
@@ -152,6 +153,7 @@ class ReconcileBlock(Section):
     empty_customers: Literal["remove", "keep"] = "remove"
     limits_owner: Literal["waldur", "cluster"] = "waldur"
     last_sync_hours: Annotated[int, Field(ge=0)] = 24
+    usage_minutes: Annotated[int, Field(ge=0)] = 30
     extra_qos: Literal["keep", "remove"] = "keep"
     fairshare: Annotated[int | Literal["parent"] | FairshareFrom | None, BeforeValidator(_share)] = None
     qos: dict[str, QosPolicy] = Field(default_factory=dict)

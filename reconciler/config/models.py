@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from reconciler.config.block import ExactNumber, Factor, ReconcileBlock, Section
+from reconciler.state.naming import fold
 
 BACKENDS = ("slurm", "moab", "custom", "cscs-dwdi", "cscs-dwdi-compute", "cscs-dwdi-storage", "cscs-dwdi-inference")
 FILE_SCHEME = "file:"
@@ -38,7 +39,6 @@ class Component(Section):
 
     UNUSED: ClassVar[frozenset[str]] = frozenset(
         [
-            "unit_factor_reporting",
             "min_prepaid_duration",
             "max_prepaid_duration",
             "prepaid_duration_step",
@@ -52,6 +52,7 @@ class Component(Section):
     label: str = ""
     accounting_type: Literal["limit", "usage", "one"] = "usage"
     unit_factor: Factor = Decimal(1)
+    unit_factor_reporting: Factor | None = None
     limit: Annotated[ExactNumber, Field(ge=0)] | None = None
     target_components: dict[str, TargetComponent] = Field(default_factory=dict)
     description: str | None = None
@@ -68,6 +69,17 @@ class Component(Section):
     def has_own_limit(self) -> bool:
         """Whether a resource's limit of it in Waldur can be told from the limit of one TRES."""
         return self.accounting_type == "limit" and not self.target_components
+
+    def factors(self, name: str) -> dict[str, Decimal]:
+        """The TRES that the component of this name is turned into, with the TRES-minutes of one of its units."""
+        targets = {fold(tres): target.factor for tres, target in self.target_components.items()}
+        return targets or {fold(name): self.unit_factor}
+
+    def reported_factors(self, name: str) -> dict[str, Decimal]:
+        """The same for what was used, where the site reports in another unit than it sets limits."""
+        if self.unit_factor_reporting is None or self.target_components:
+            return self.factors(name)
+        return {fold(name): self.unit_factor_reporting}
 
     @property
     def waldur_unit(self) -> str:
@@ -263,6 +275,16 @@ class Offering(Section):
         """Who owns members."""
         return self._backend(self.membership_sync_backend)
 
+    @property
+    def reporting(self) -> str:
+        """Who tells what was used."""
+        return self._backend(self.reporting_backend)
+
+    @property
+    def reports(self) -> bool:
+        """Whether its usage is reported from a source that is served."""
+        return self.reporting == "slurm" or self.reporting.startswith("cscs-dwdi")
+
     def _backend(self, chosen: str | None) -> str:
         # files older than the three keys name one backend for everything; newer ones leave out what is off
         keys = (self.order_processing_backend, self.membership_sync_backend, self.reporting_backend)
@@ -285,7 +307,6 @@ class Config(Section):
             "elastic_apm_server_url",
             "global_proxy",
             "log_level",
-            "reporting_periods",
             "expose_backend_error_details",
             "log_shipping",
             "event_processing",
@@ -293,6 +314,7 @@ class Config(Section):
         ]
     )
     timezone: str = "UTC"
+    reporting_periods: Annotated[int, Field(ge=1, le=12)] = 2
     offerings: tuple[Offering, ...] = Field(min_length=1)
     reconcile: ReconcileBlock = Field(default_factory=ReconcileBlock)
     _path: Path = PrivateAttr(default=Path())

@@ -199,15 +199,16 @@ class Reader:
             )
 
     def _served(self, offering: Any, number: int) -> None:
-        if offering.uses_slurm:
-            return
-        what = f"uses backend {offering.order_backend or offering.membership_backend or offering.reporting_backend!r}"
-        if not offering.order_backend and not offering.membership_backend and offering.reporting_backend == "slurm":
-            what = "only reports usage"
         where = self.place(("offerings", number))[1]
-        self.warnings.append(
-            f"{where}: offering {offering.name!r} {what}, which this version does not serve; the offering is skipped"
-        )
+        what = {"orders": offering.order_backend, "membership": offering.membership_backend}
+        unserved = [f"{part} with {backend}" for part, backend in what.items() if backend not in ("", "slurm")]
+        if offering.reporting and not offering.reports:
+            unserved.append(f"usage with {offering.reporting}")
+        if unserved:
+            self.warnings.append(
+                f"{where}: offering {offering.name!r} has {', '.join(unserved)}, which this version does not serve; "
+                "that part is skipped"
+            )
 
 
 class _FileReader(Reader):

@@ -18,7 +18,7 @@ The file holds what a portal would tell::
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,6 +31,7 @@ from reconciler.state.diff import Change
 from reconciler.state.facts import OK, TERMINATED, Claim, Facts, OfferingUser, Project, Resource
 from reconciler.state.model import Address, State
 from reconciler.state.naming import fold
+from reconciler.state.period import Period
 
 
 class _Part(BaseModel):
@@ -150,6 +151,26 @@ class FilePortal:
     def read(self, addresses: Iterable[Address]) -> State:
         """A file has none of the objects that are written back."""
         return {}
+
+    def usage_facts(self) -> Facts:
+        """The same as everything."""
+        return self.facts(datetime.now(UTC))
+
+    def usages(self, period: Period, *, users: bool = True) -> State:
+        """A file holds no usage."""
+        return {}
+
+    def staff(self) -> bool:
+        """Nobody's."""
+        return False
+
+    def set_usage(self, resource: str, period: Period, totals: Mapping[str, str]) -> None:
+        """Raises :class:`ReadError`: a file is not told anything."""
+        raise ReadError("a desired state in a file takes no usage")
+
+    def set_user_usages(self, address: Address, users: Mapping[str, str]) -> None:
+        """Raises :class:`ReadError`: a file is not told anything."""
+        raise ReadError("a desired state in a file takes no usage")
 
     def policy(self) -> Mapping[str, object] | None:
         """A file has no policies."""

@@ -10,6 +10,7 @@ from reconciler.config import Offering
 from reconciler.state.diff import Change
 from reconciler.state.facts import Claim, Facts, Project
 from reconciler.state.model import Address, State
+from reconciler.state.period import Period
 
 
 class Portal(Protocol):
@@ -38,6 +39,21 @@ class Portal(Protocol):
 
     def read(self, addresses: Iterable[Address]) -> State:
         """These objects as they are at this moment; what is not there is left out."""
+
+    def usage_facts(self) -> Facts:
+        """Only what reporting usage needs. Raises ``ReadError``."""
+
+    def usages(self, period: Period, *, users: bool = True) -> State:
+        """What the portal holds of usage in a month."""
+
+    def staff(self) -> bool:
+        """Whether past months of every component may be set."""
+
+    def set_usage(self, resource: str, period: Period, totals: Mapping[str, str]) -> None:
+        """Set totals of a resource's components. Raises ``ReadError``; nothing is set then."""
+
+    def set_user_usages(self, address: Address, users: Mapping[str, str]) -> None:
+        """Set users' amounts of a component, by name. Raises ``ReadError``."""
 
     @property
     def requests(self) -> int:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import selectors
 import shlex
 import shutil
 import signal
 import subprocess
+import tempfile
 import threading
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 from reconciler.config import Runner
 from reconciler.errors import CommandError
@@ -54,9 +57,7 @@ class CommandRunner:
     def argv(self, program: str, *arguments: str) -> list[str]:
         """The argv that reaches the cluster, with the configured prefix."""
         settings = self.settings
-        directory = settings.slurm_bin_path if program in _SLURM else None
-        path = f"{directory.rstrip('/')}/{program}" if directory else program
-        command = [*(["sudo", "-n"] if settings.sudo else []), path, *arguments]
+        command = [*(["sudo", "-n"] if settings.sudo else []), self._path(program), *arguments]
         if settings.container:
             return ["docker", "exec", "-i", settings.container, *command]
         if settings.ssh_host:
@@ -70,16 +71,55 @@ class CommandRunner:
         An exit code other than 0 is the caller's to judge.
         """
         argv = self.argv(program, *arguments)
-        environment = {k: v for k, v in os.environ.items() if k not in _UNSET} | _ENVIRONMENT
+        process = self._start(argv, stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE)
+        out, err = self._communicate(process, argv, stdin)
+        return Result(tuple(argv), process.returncode, _text(out), _text(err))
+
+    @contextmanager
+    def lines(self, program: str, *arguments: str, environment: Mapping[str, str]) -> Iterator[Lines]:
+        """Run a command whose output may be larger than memory should be, and hand it out line by line.
+
+        Raises :class:`CommandError` if it cannot start or says nothing for as long as the time limit. Variables
+        of the ``environment`` reach the other side of docker and ssh; sudo drops those it does not know.
+        """
+        prefixed = self.settings.container or self.settings.ssh_host
+        # sudo is not asked for env, since who may run env may run everything
+        if prefixed and not self.settings.sudo:
+            assigned = [f"{k}={v}" for k, v in environment.items()]
+            argv = self.argv("env", *assigned, self._path(program), *arguments)
+        else:
+            argv = self.argv(program, *arguments)
+        with tempfile.TemporaryFile() as said:
+            process = self._start(argv, stderr=said, environment=environment)
+            output = Lines(process, argv, self.settings.timeout, said)
+            try:
+                yield output
+            finally:
+                if process.poll() is None:
+                    _kill_group(process)
+
+    def _path(self, program: str) -> str:
+        directory = self.settings.slurm_bin_path if program in _SLURM else None
+        return f"{directory.rstrip('/')}/{program}" if directory else program
+
+    def _start(
+        self,
+        argv: Sequence[str],
+        *,
+        stdin: int = subprocess.DEVNULL,
+        stderr: int | IO[bytes] = subprocess.PIPE,
+        environment: Mapping[str, str] = _ENVIRONMENT,
+    ) -> subprocess.Popen[bytes]:
+        inherited = {k: v for k, v in os.environ.items() if k not in _UNSET} | _ENVIRONMENT
         with self._lock:
             self.started += 1
         try:
-            process = subprocess.Popen(
+            return subprocess.Popen(
                 argv,
-                stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+                stdin=stdin,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                env=environment,
+                stderr=stderr,
+                env={**inherited, **environment},
                 start_new_session=True,
             )
         except OSError as error:
@@ -87,8 +127,6 @@ class CommandRunner:
                 f"{argv[0]}: cannot be started: {error.strerror}",
                 "Is it installed on this host? Set backend_settings.slurm_bin_path, or reconcile.runner.",
             ) from None
-        out, err = self._communicate(process, argv, stdin)
-        return Result(tuple(argv), process.returncode, _text(out), _text(err))
 
     def _communicate(
         self, process: subprocess.Popen[bytes], argv: Sequence[str], stdin: str | None
@@ -98,13 +136,69 @@ class CommandRunner:
             return process.communicate(data, timeout=self.settings.timeout)
         except subprocess.TimeoutExpired:
             _kill_group(process)
-            raise CommandError(
-                f"{shlex.join(argv)}: no answer after {self.settings.timeout} s, stopped",
-                "slurmdbd may hang or be overloaded; the limit is reconcile.runner.timeout.",
-            ) from None
+            raise _too_slow(shlex.join(argv), self.settings.timeout) from None
         except BaseException:
             _kill_group(process)
             raise
+
+
+class Lines:
+    """The output of a running command, line by line. After the last one :attr:`code` and :attr:`said` are known."""
+
+    _CHUNK = 1 << 20
+
+    def __init__(self, process: subprocess.Popen[bytes], argv: Sequence[str], timeout: int, errors: IO[bytes]) -> None:
+        self.command = shlex.join(argv)
+        self._process = process
+        self._timeout = timeout
+        self._errors = errors
+
+    def __iter__(self) -> Iterator[str]:
+        """All lines without their ends. Raises :class:`CommandError` when the last one is cut or nothing comes."""
+        pipe = self._process.stdout
+        if pipe is None:
+            raise CommandError(f"{self.command}: started without a pipe")
+        rest = b""
+        with selectors.DefaultSelector() as selector:
+            selector.register(pipe, selectors.EVENT_READ)
+            while True:
+                if not selector.select(self._timeout):
+                    _kill_group(self._process)
+                    raise _too_slow(self.command, self._timeout)
+                chunk = os.read(pipe.fileno(), self._CHUNK)
+                if not chunk:
+                    break
+                whole, newline, rest = (rest + chunk).rpartition(b"\n")
+                if newline:
+                    yield from _text(whole).split("\n")
+        self._finish()
+        if rest and self.code == 0:
+            raise CommandError(f"{self.command}: its output ends within a line: {_text(rest)[:200]!r}")
+
+    def _finish(self) -> None:
+        try:
+            self._process.wait(self._timeout)
+        except subprocess.TimeoutExpired:
+            _kill_group(self._process)
+            raise _too_slow(self.command, self._timeout) from None
+
+    @property
+    def code(self) -> int:
+        """The exit code."""
+        return int(self._process.returncode)
+
+    @property
+    def said(self) -> str:
+        """What it put on standard error, in one line."""
+        self._errors.seek(0)
+        return " ".join(_text(self._errors.read(10_000)).split())
+
+
+def _too_slow(command: str, timeout: int) -> CommandError:
+    return CommandError(
+        f"{command}: no answer after {timeout} s, stopped",
+        "slurmdbd may hang or be overloaded; the limit is reconcile.runner.timeout.",
+    )
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:

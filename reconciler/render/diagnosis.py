@@ -10,7 +10,7 @@ from rich.text import Text
 from reconciler.diagnose import LABELS, Report
 from reconciler.render.script import Argv, command_lines
 from reconciler.render.text import printable
-from reconciler.state.model import json_value, plain
+from reconciler.state.model import json_value, plain, tres_of
 from reconciler.state.tres import format_tres
 
 FORMAT_VERSION = "1.0"
@@ -160,7 +160,7 @@ def _slurm(report: Report) -> list[tuple[str, str]]:
     for name in ("grp_tres_mins", "grp_tres", "max_tres_mins"):
         value = values.get(name)
         if isinstance(value, Mapping) and (value or name == "grp_tres_mins"):
-            rows.append((LABELS[name], format_tres(value) or "(none)"))
+            rows.append((LABELS[name], format_tres(tres_of(value)) or "(none)"))
     return [*rows, ("Users", ", ".join(report.users) or "(none)")]
 
 

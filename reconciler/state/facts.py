@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from decimal import Decimal
 
 from reconciler.state.model import Address, Note
 
@@ -62,6 +63,16 @@ class Resource:
     metadata: Mapping[str, object] = field(default_factory=dict)  # backend metadata as Waldur has it
     last_sync: str | None = None  # ISO 8601 in UTC; None where the server does not tell
     error_message: str = ""
+    offering_backend_id: str = ""  # what the provider calls the offering, like the name of its cluster
+
+
+@dataclass(frozen=True, slots=True)
+class Billing:
+    """How Waldur bills a component. ``limit_amount`` bounds what is used of a usage-billed one."""
+
+    type: str = ""
+    limit_amount: Decimal | None = None
+    limit_period: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +113,7 @@ class Facts:
     user_limits: Mapping[str, Mapping[str, Mapping[str, object]]] | None = None
     quotas: Mapping[str, Mapping[str, object]] = field(default_factory=dict)  # amounts of plans, by uuid
     name_policy: str = ""  # the offering's account_name_generation_policy
+    billing: Mapping[str, Billing] = field(default_factory=dict)  # by component
     writable: bool = False  # a portal that takes backend_id, states and orders back
     takes_states: bool = False  # it also lets a provider set states and last_sync (Waldur 8)
     bad: tuple[Note, ...] = ()  # rows that could not be understood; each spoils only itself

@@ -20,6 +20,7 @@ class Compare(Enum):
     SET = "set"
     NUMBER = "number"  # an int, None when not set
     SHARE = "share"  # an int, or "parent"
+    AMOUNTS = "amounts"  # decimal texts by name
 
 
 _FRESH: dict[Compare, Value] = {
@@ -28,6 +29,7 @@ _FRESH: dict[Compare, Value] = {
     Compare.SET: frozenset(),
     Compare.NUMBER: None,
     Compare.SHARE: 1,
+    Compare.AMOUNTS: {},
 }
 
 
@@ -57,7 +59,8 @@ class Stage(IntEnum):
     CLUSTER = 1
     HOST = 2
     REPORT = 3  # what the portal is told, once the cluster was read again
-    ORDER = 4
+    USAGE = 4
+    ORDER = 5  # Waldur takes no usage of what has ended
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,11 @@ def order(uuid: str) -> Address:
 def offering_user(uuid: str) -> Address:
     """The address of a person's account with an offering."""
     return Address("waldur.offering_user", (uuid,))
+
+
+def usage(resource_uuid: str, period: str, component_name: str) -> Address:
+    """The address of what was used of a component in a month (``2026-11``)."""
+    return Address("waldur.usage", (resource_uuid, period, component_name))
 
 
 def component(offering: str, name: str) -> Address:
@@ -212,6 +220,16 @@ KINDS: dict[str, Kind] = {
                 Field("last_sync", Compare.TEXT, "when it was last looked after (UTC)"),
             ),
             stage=Stage.REPORT,
+        ),
+        Kind(
+            "waldur.usage",
+            ("resource", "period", "component"),
+            0,
+            (
+                Field("total", Compare.TEXT, "amount in Waldur's unit, with two decimals"),
+                Field("users", Compare.AMOUNTS, "the same by user, without those that are unknown"),
+            ),
+            stage=Stage.USAGE,
         ),
         Kind(
             "waldur.order",

@@ -17,7 +17,9 @@ from enum import Enum
 from typing import Final, NamedTuple
 
 Tres = Mapping[str, int]
-Value = None | str | int | frozenset[str] | Tres
+#: decimal texts by name
+Amounts = Mapping[str, str]
+Value = None | str | int | frozenset[str] | Tres | Amounts
 
 
 class _Unmanaged(Enum):
@@ -89,7 +91,7 @@ class TresExcept(Constraint):
 
     def target(self, actual: Value) -> Value:
         """The wanted TRES beside the unmanaged ones as they are."""
-        kept = {k: v for k, v in actual.items() if k in self.unmanaged} if isinstance(actual, Mapping) else {}
+        kept = {k: v for k, v in tres_of(actual).items() if k in self.unmanaged}
         return {**kept, **self.wanted}
 
 
@@ -126,7 +128,7 @@ class TresWithin(Constraint):
 
     def target(self, actual: Value) -> Value:
         """The wanted TRES beside those of others."""
-        kept = {k: v for k, v in actual.items() if k not in self.managed} if isinstance(actual, Mapping) else {}
+        kept = {k: v for k, v in tres_of(actual).items() if k not in self.managed}
         return {**kept, **self.wanted}
 
 
@@ -159,6 +161,16 @@ class Refused:
 
 
 Wanted = Value | _Unmanaged | Constraint | Refused
+
+
+def tres_of(value: object) -> dict[str, int]:
+    """The TRES of a field's value; empty for a value of another shape."""
+    return {k: v for k, v in value.items() if isinstance(v, int)} if isinstance(value, Mapping) else {}
+
+
+def amounts_of(value: object) -> dict[str, str]:
+    """The amounts of a field's value; empty for a value of another shape."""
+    return {k: v for k, v in value.items() if isinstance(v, str)} if isinstance(value, Mapping) else {}
 
 
 def plain(value: Wanted) -> Value:
@@ -281,6 +293,8 @@ def from_json(value: object) -> Value:
         return value
     if isinstance(value, list) and all(isinstance(v, str) for v in value):
         return frozenset(value)
-    if isinstance(value, dict) and all(isinstance(k, str) and isinstance(v, int) for k, v in value.items()):
-        return dict(value)
+    if isinstance(value, dict) and all(isinstance(k, str) for k in value):
+        for kind in (int, str):
+            if all(isinstance(v, kind) for v in value.values()):
+                return dict(value)
     raise ValueError(f"not a field value: {value!r}")

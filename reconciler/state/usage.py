@@ -76,6 +76,8 @@ class Meter:
     def rates(self, tres: str) -> tuple[int, ...]:
         """What each component counts per second of a run with these allocated TRES. Raises :class:`TresError`."""
         found = quantities(tres)
+        if any(n < 0 for n in found.values()):
+            raise TresError(f"less than nothing: {tres!r}")
         result = []
         for weights in self._weights:
             rate = max((_count(found, name) * weight for name, weight in weights.items()), default=Fraction(0))

@@ -106,8 +106,12 @@ def _consistent(state: State, accounts: frozenset[str], defaults: dict[str, str]
 def command_error(result: Result) -> CommandError:
     """A failed read as an error that says what SLURM said, and what usually is behind it."""
     said = result.said or "it said nothing"
-    hint = ""
-    for sign, advice in (
+    return CommandError(f"{result.command}: exit code {result.code}: {said}", advice(said))
+
+
+def advice(said: str) -> str:
+    """What usually is behind what SLURM said."""
+    for sign, hint in (
         ("Connection refused", "slurmdbd is not running or not reachable (AccountingStorageHost)."),
         ("failed to open persistent connection", "slurmdbd is not running or not reachable."),
         ("Unable to connect to database", "slurmdbd runs, its database does not."),
@@ -115,9 +119,8 @@ def command_error(result: Result) -> CommandError:
         ("permission denied", "The caller lacks rights in SLURM: run as root, SlurmUser or an Operator."),
     ):
         if sign.lower() in said.lower():
-            hint = advice
-            break
-    return CommandError(f"{result.command}: exit code {result.code}: {said}", hint)
+            return hint
+    return ""
 
 
 def refuse_emulator(runner: CommandRunner) -> None:

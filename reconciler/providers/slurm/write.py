@@ -6,12 +6,12 @@ Formats: sacctmgr(1), "SPECIFICATIONS FOR ACCOUNTS/USERS/QOS" and "FLAT FILE DUM
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from reconciler.providers.command import Command
 from reconciler.state.diff import Action, Change
 from reconciler.state.kinds import KINDS, Compare
-from reconciler.state.model import Address, Value, json_value
+from reconciler.state.model import Address, Value, json_value, tres_of
 from reconciler.state.tres import format_tres, tres_change
 
 # one argument may have 128 KiB on Linux; well below it, a list is split
@@ -75,9 +75,7 @@ def _assignments(change: Change) -> tuple[str, ...]:
 def text_of(compare: Compare, before: Value, after: Value, *, new: bool) -> str | None:
     """A field's new value as sacctmgr takes it, or None when there is nothing to say."""
     if compare is Compare.TRES:
-        old = before if isinstance(before, Mapping) else {}
-        change = tres_change(old, after if isinstance(after, Mapping) else {})
-        return format_tres(change) or None
+        return format_tres(tres_change(tres_of(before), tres_of(after))) or None
     if compare is Compare.SET:
         names = ",".join(sorted(after)) if isinstance(after, frozenset) else ""
         return None if new and not names else names

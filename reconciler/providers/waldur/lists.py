@@ -37,6 +37,8 @@ class Lists:
         self.uuid = offering.waldur_offering_uuid
         self._provider = ""
         self.notes: list[Note] = []  # what a person should know about the last reading
+        self.people: Mapping[str, tuple[str, str]] | None = None  # offering users by folded name: spelling, uuid
+        self.dated: bool | None = None  # whether the server lets a month be named; None while that is unknown
         self.metadata: dict[str, Mapping[str, Any]] = {}  # backend metadata as read, since writing replaces it whole
 
     @property
@@ -154,6 +156,11 @@ def resource_of(row: ResourceRow) -> Resource:
         metadata=row.backend_metadata,
         last_sync=row.last_sync if "last_sync" in row.model_fields_set else None,
     )
+
+
+def uuid_of(url: str) -> str:
+    """The uuid at the end of an object's URL."""
+    return str(undashed(url.rstrip("/").rpartition("/")[2]))
 
 
 def first_error(error: Exception) -> str:

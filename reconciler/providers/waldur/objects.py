@@ -9,13 +9,13 @@ from waldur_client import Endpoints
 
 from reconciler.errors import ReadError
 from reconciler.providers.waldur.client import WaldurError
-from reconciler.providers.waldur.lists import Lists
 from reconciler.providers.waldur.rows import (
     BackendResourceRow,
     ComponentRow,
     ResourceRow,
     undashed,
 )
+from reconciler.providers.waldur.usages import Usages
 from reconciler.providers.waldur.write import BACKEND_RESOURCES, write
 from reconciler.state import kinds
 from reconciler.state.diff import Change
@@ -23,6 +23,7 @@ from reconciler.state.facts import LIVE_STATES, Project
 from reconciler.state.kinds import KINDS
 from reconciler.state.model import Address, Obj, State, Value
 from reconciler.state.naming import fold
+from reconciler.state.period import Period
 from reconciler.state.portal import amounts, resource_values
 from reconciler.state.units import plain_text
 
@@ -32,7 +33,7 @@ MANY = 20
 _SINGLE = frozenset({"waldur.resource", "waldur.order", "waldur.offering_user"})
 
 
-class Objects(Lists):
+class Objects(Usages):
     """Orders, resources, offering users, components and offers of import."""
 
     def write(self, change: Change) -> frozenset[str]:
@@ -48,6 +49,8 @@ class Objects(Lists):
             state |= self.components()
         if "waldur.backend_resource" in kinds_here:
             state |= self.offered() or {}
+        for period in sorted({a.key[1] for a in wanted if a.kind == "waldur.usage"}):
+            state |= self.usages(Period.parse(period))
         resources = [a for a in wanted if a.kind == "waldur.resource"]
         if len(resources) > MANY:
             rows = self._checked(Endpoints.MarketplaceProviderResources, {"state": LIVE_STATES}, ResourceRow)

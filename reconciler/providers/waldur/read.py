@@ -13,7 +13,7 @@ from waldur_client import Endpoints
 
 from reconciler.errors import ReadError
 from reconciler.providers.waldur.client import ChangedUnderwayError, WaldurError
-from reconciler.providers.waldur.lists import Lists, fields_of, first_error
+from reconciler.providers.waldur.lists import Lists, fields_of, first_error, uuid_of
 from reconciler.providers.waldur.rows import (
     OfferingUserRow,
     OrderRow,
@@ -25,8 +25,10 @@ from reconciler.providers.waldur.rows import (
     undashed,
 )
 from reconciler.state import kinds
-from reconciler.state.facts import LIVE_STATES, RESTORE, Facts, OfferingUser, Order, Resource
+from reconciler.state.facts import LIVE_STATES, RESTORE, Billing, Facts, OfferingUser, Order, Resource
 from reconciler.state.model import Address, Note
+from reconciler.state.naming import fold
+from reconciler.state.units import UnitError, decimal
 
 # a list that changes while it is paged is read again, so often
 _ATTEMPTS = 3
@@ -56,7 +58,7 @@ class Reading(Lists):
         pending, bad_orders = self._pending()
         resources += self._restored(pending, resources)
         resources = self._with_slugs(resources, pending)
-        modern = any("last_sync" in row for row in rows)
+        modern = self.dated = any("last_sync" in row for row in rows)
         users, bad_users, held_users = self._users()
         provider = str(about.get("customer_uuid") or "")
         members = self._members(resources, provider, users, now) if resources else {}
@@ -77,12 +79,30 @@ class Reading(Lists):
             notes=tuple(self.notes),
             user_limits=limits,
             quotas=_quotas(about.get("plans")),
+            billing=_billing(about.get("components")),
             writable=True,
             takes_states=modern,
             name_policy=str(policy or ""),
             bad=(*bad, *bad_users, *bad_orders),
             held_names=frozenset(held),
             held_users=frozenset(filter(None, held_users)),
+        )
+
+    def usage_facts(self) -> Facts:
+        """Only what reporting usage needs: resources, who is who, and how components are billed."""
+        about = self._about()
+        rows = self._checked(Endpoints.MarketplaceProviderResources, {"state": LIVE_STATES}, ResourceRow)
+        resources, bad, held = self.resources_of(rows)
+        users, bad_users, _ = self._users()
+        self.dated = any("last_sync" in row for row in rows)
+        return Facts(
+            resources=tuple(resources),
+            offering_users=tuple(users),
+            billing=_billing(about.get("components")),
+            writable=True,
+            takes_states=self.dated,
+            bad=(*bad, *bad_users),
+            held_names=frozenset(held),
         )
 
     def _with_slugs(self, resources: list[Resource], pending: list[OrderRow]) -> list[Resource]:
@@ -148,6 +168,7 @@ class Reading(Lists):
                     email=one.user_email,
                 )
             )
+        self.people = {fold(u.username): (u.username, u.uuid) for u in users if u.username}
         return users, bad, held
 
     # ------------------------------------------------------------------ what newer servers tell besides
@@ -160,7 +181,7 @@ class Reading(Lists):
         found: dict[str, dict[str, dict[str, object]]] = defaultdict(lambda: defaultdict(dict))
         for row in rows:
             if row.limit is not None:
-                found[_last_part(row.resource)][_last_part(row.user)][row.component_type] = row.limit
+                found[uuid_of(row.resource)][uuid_of(row.user)][row.component_type] = row.limit
         return {resource: dict(people) for resource, people in found.items()}
 
     def _service_users(self) -> tuple[dict[str, dict[str, str]], frozenset[str], bool]:
@@ -221,16 +242,24 @@ def _quotas(plans: object) -> dict[str, dict[str, object]]:
     return found
 
 
+def _billing(components: object) -> dict[str, Billing]:
+    """How the offering's components are billed; what cannot be understood is left to the server to refuse."""
+    found: dict[str, Billing] = {}
+    for row in components if isinstance(components, list) else ():
+        if isinstance(row, dict) and isinstance(row.get("type"), str):
+            try:
+                amount = None if row.get("limit_amount") is None else decimal(row["limit_amount"])
+            except UnitError:
+                amount = None
+            found[row["type"]] = Billing(str(row.get("billing_type") or ""), amount, str(row.get("limit_period") or ""))
+    return found
+
+
 def _slugs_change(resource: Resource, order: OrderRow | None) -> dict[str, Any]:
     """Slugs that the resource lacks, from its order."""
     if order is None or resource.project_slug:
         return {}
     return {"project_slug": order.project_slug, "customer_slug": order.customer_slug}
-
-
-def _last_part(url: str) -> str:
-    """The uuid at the end of an object's URL."""
-    return str(undashed(url.rstrip("/").rpartition("/")[2]))
 
 
 def _expired(moment: datetime | None, now: datetime) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
@@ -39,11 +40,16 @@ def _moment(value: object) -> object:
     return (when if when.tzinfo else when.replace(tzinfo=UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def _exact(value: object) -> object:
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
 Hex = Annotated[str, BeforeValidator(undashed)]
 Text = Annotated[str, BeforeValidator(_blank)]
 Mapped = Annotated[dict[str, Any], BeforeValidator(_mapping)]
 Hexed = Annotated[str, BeforeValidator(_hexed)]
 Moment = Annotated[str | None, BeforeValidator(_moment)]
+Amount = Annotated[Decimal, BeforeValidator(_exact)]
 Day = Annotated[date | None, BeforeValidator(_day)]
 
 
@@ -81,6 +87,7 @@ class ResourceRow(Row):
     backend_metadata: Mapped = {}
     error_message: Text = ""
     last_sync: Moment = None
+    offering_backend_id: Text = ""
 
 
 class OrderRow(Row):
@@ -177,3 +184,24 @@ class ComponentRow(Row):
     default_limit: float | None = None
     is_boolean: bool | None = None
     is_prepaid: bool | None = None
+
+
+class UsageRow(Row):
+    """A row of marketplace-component-usages: one component of a resource in one period (and of one plan)."""
+
+    uuid: Hex
+    offering_uuid: Hex
+    resource_uuid: Hex
+    type: str
+    billing_period: date
+    usage: Amount
+
+
+class UserUsageRow(Row):
+    """A row of marketplace-component-user-usages; ``component_usage`` is the URL of the row it is part of."""
+
+    uuid: Hex
+    offering_uuid: Hex
+    component_usage: str
+    username: Text = ""
+    usage: Amount

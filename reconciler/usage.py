@@ -1,0 +1,171 @@
+"""What a portal should hold of usage, compared with what it holds: ``waldur.usage`` as objects. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from fractions import Fraction
+
+from reconciler.config import Offering
+from reconciler.state import kinds
+from reconciler.state.diff import values_of
+from reconciler.state.facts import OK, TERMINATING, UPDATING, Billing, Facts, Resource
+from reconciler.state.model import Address, Desired, Note, Obj, Refused, State, Value, Wanted, amounts_of
+from reconciler.state.naming import fold
+from reconciler.state.period import Period
+from reconciler.state.usage import Accounted, Used, rounded
+
+#: states in which Waldur takes usage of a resource
+TAKING = (OK, UPDATING, TERMINATING)
+ALLOW_DECREASE = "allow_decrease"
+_NOTHING = "0.00"
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Account:
+    """One offering's usage in one period, as its source tells it and as the portal holds it."""
+
+    offering: Offering
+    facts: Facts
+    period: Period
+    source: str
+    accounted: Accounted
+    told: State
+    current: bool = True  # the period is still running
+    staff: bool = False  # the token may set past months of every component
+    may_fall: bool = False  # less than before is no sign of trouble
+
+
+@dataclass
+class _Notes:
+    """What is said once per offering, not once per resource."""
+
+    strangers: set[str] = field(default_factory=set)
+    past: set[str] = field(default_factory=set)
+    unknown: set[str] = field(default_factory=set)
+
+
+def desired(account: Account) -> Desired:
+    """The usage that the portal should hold, and what a person should know about it."""
+    result = Desired()
+    notes = _Notes()
+    known = {fold(u.username) for u in account.facts.offering_users}
+    for resource in account.facts.resources:
+        used = account.accounted.used.get(resource.uuid)
+        if used is None:
+            continue
+        if resource.state not in TAKING:
+            if any(used.total.values()):
+                text = f'"{resource.name}": its usage is not reported: Waldur takes none in state {resource.state}'
+                result.waiting.append(Note(kinds.resource(resource.uuid), text, account.offering.name))
+            continue
+        for name in account.offering.backend_components:
+            if name in used.total or used.incomplete:
+                _component(result, notes, account, resource, name, used)
+        notes.strangers |= {u for u, a in used.users.items() if any(a.values())} - known
+    _summary(result, notes, account)
+    return result
+
+
+def _component(result: Desired, notes: _Notes, account: Account, resource: Resource, name: str, used: Used) -> None:
+    address = kinds.usage(resource.uuid, str(account.period), name)
+    have = account.told.get(address)
+    held = values_of(have) if have is not None else {}
+    values = _values(name, used, held)
+    if have is None and values["total"] == _NOTHING and not used.incomplete:
+        return  # nothing was used and nothing is held
+    if account.facts.billing and name not in account.facts.billing:
+        notes.unknown.add(name)
+        return
+    if values == dict(held) and not used.incomplete:
+        result.objects[address] = Obj(values)  # so that --target finds it
+        return
+    if not account.current and not _settable(account, name):
+        notes.past.add(resource.name)
+        return
+    why = _why_not(account, name, used, values, held)
+    wanted: dict[str, Wanted] = {
+        n: Refused(v, why) if why and (v != held.get(n) or used.incomplete) else v for n, v in values.items()
+    }
+    reason = f'resource "{resource.name}", account {resource.backend_id}: {account.source} of {account.period}'
+    result.objects[address] = Obj(wanted, reason, frozenset({account.offering.name}))
+
+
+def _values(name: str, used: Used, held: Mapping[str, Value]) -> dict[str, Value]:
+    amounts = {user: rounded(found[name]) for user, found in used.users.items() if user and name in found}
+    listed = amounts_of(held.get("users")).keys()
+    # what nobody used need not be said, unless something else was said before
+    users = {u: a for u, a in amounts.items() if a != _NOTHING or u in listed}
+    users |= dict.fromkeys(listed - users.keys(), _NOTHING)
+    return {"total": rounded(used.total.get(name, Fraction(0))), "users": users}
+
+
+def _settable(account: Account, name: str) -> bool:
+    """Whether the portal lets this token set a month that is over."""
+    if not account.facts.takes_states:
+        return False  # servers before 8 ignore the date: it would land in the current month
+    return account.staff or account.facts.billing.get(name, Billing("limit")).type == "limit"
+
+
+def _why_not(account: Account, name: str, used: Used, values: Mapping[str, Value], held: Mapping[str, Value]) -> str:
+    """Why an amount must not be sent, or nothing."""
+    if used.incomplete:
+        quoted = f", like {account.accounted.bad[0]!r}" if account.accounted.bad else ""
+        return f"incomplete, so not sent: {used.incomplete}{quoted}"
+    fallen = "" if account.may_fall else _fall(values, held)
+    if fallen:
+        return (
+            f"{fallen}: were accounting records purged, or did the query fail? "
+            f"(reconcile.guards.{ALLOW_DECREASE}, or --allow-decrease)"
+        )
+    billing = account.facts.billing.get(name)
+    if billing is not None and billing.type == "usage" and billing.limit_amount is not None:
+        monthly = billing.limit_period in ("", "month")
+        if monthly and Decimal(str(values["total"])) > billing.limit_amount:
+            return f"Waldur takes no more than the component's limit_amount of {billing.limit_amount}; raise that there"
+    return ""
+
+
+def _fall(values: Mapping[str, Value], held: Mapping[str, Value]) -> str:
+    """What would sink below what the portal holds, or nothing."""
+    if held and Decimal(str(values["total"])) < Decimal(str(held["total"])):
+        return f"it would fall from {held['total']} to {values['total']}"
+    after = amounts_of(values["users"])
+    for user, amount in sorted(amounts_of(held.get("users")).items()):
+        if Decimal(after.get(user, _NOTHING)) < Decimal(amount):
+            return f"{user}'s would fall from {amount} to {after.get(user, _NOTHING)}"
+    return ""
+
+
+def _summary(result: Desired, notes: _Notes, account: Account) -> None:
+    name = account.offering.name
+    about = Address("waldur.offering", (name,))
+    accounted = account.accounted
+
+    def warn(text: str) -> None:
+        result.warnings.append(Note(about, f"usage of {account.period}: {text}", name))
+
+    for text in accounted.notes:
+        warn(text)
+    if accounted.bad_count:
+        quoted = "; ".join(repr(b) for b in accounted.bad)
+        warn(f"{accounted.bad_count} records of {account.source} cannot be understood, like {quoted}")
+    if "" in notes.strangers:
+        warn("some belongs to no user; it counts in the totals")
+    if strangers := sorted(notes.strangers - {""}):
+        warn(f"users whom the offering does not know, counted and sent by name: {_some(strangers)}")
+    for component in sorted(notes.unknown):
+        warn(f"Waldur has no component {component!r} (reconcile components push makes it): not sent")
+    if notes.past:
+        what = "a staff user's token sets them (reconcile usage backfill --token-file)"
+        if not account.facts.takes_states:
+            what = "this Waldur knows the current month only"
+        text = f"usage of {account.period} differs, and that month is over: {what}: {_some(sorted(notes.past))}"
+        result.waiting.append(Note(about, text, name))
+
+
+def _some(names: Iterable[str]) -> str:
+    listed = list(names)
+    return ", ".join(listed[:_SHOWN]) + (f" and {len(listed) - _SHOWN} more" if listed[_SHOWN:] else "")
