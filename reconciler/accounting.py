@@ -89,10 +89,13 @@ class Accounting:
 
     def _source(self, offering: Offering) -> UsageSource:
         if offering.reporting == "slurm":
-            # offerings on one cluster share one sacct
-            cluster = offering.backend_settings.cluster_name or ""
-            return self._sacct.setdefault(cluster, SacctSource(self.runner, cluster or None, self.config.timezone))
+            return self.sacct(offering)
         raise NotImplementedError
+
+    def sacct(self, offering: Offering) -> SacctSource:
+        """The accounting database of an offering's cluster; offerings on one cluster share it."""
+        cluster = offering.backend_settings.cluster_name or ""
+        return self._sacct.setdefault(cluster, SacctSource(self.runner, cluster or None, self.config.timezone))
 
     # ------------------------------------------------------------------ what should be, and what is
 
@@ -102,9 +105,13 @@ class Accounting:
         periods: Sequence[Period],
         *,
         allowed: frozenset[str] = frozenset(),
+        told: bool = True,
         progress: Progress = lambda text: None,
     ) -> Part:
-        """Usage of these periods. What cannot be read is a refused note and a failure; the rest goes on."""
+        """Usage of these periods. What cannot be read is a refused note and a failure; the rest goes on.
+
+        ``told``: compare it with what the portals hold.
+        """
         part = Part()
         fall = self.config.reconcile.guards.allow_decrease or ALLOW_DECREASE in allowed
         served = [o for o in self.offerings if o.name in facts and not o.from_file]
@@ -115,20 +122,20 @@ class Accounting:
             for offering, accounted in self._accounted(served, metered, period, part):
                 source = self.source(offering)
                 try:
-                    told = self.portals[offering.name].usages(period)
+                    held = self.portals[offering.name].usages(period) if told else {}
                     account = Account(
                         offering,
                         facts[offering.name],
                         period,
                         source.name,
                         accounted,
-                        told,
+                        held,
                         # servers that take no dates go by their own clock, which is in UTC
                         current=period == now
                         and (facts[offering.name].takes_states or period == Period.of(self.clock(), "UTC")),
                         may_fall=source.may_fall or fall,
                     )
-                    self._add(part, self._with_staff(account))
+                    self._add(part, self._with_staff(account) if told else account)
                 except ReconcileError as error:
                     _failed(part, offering, period, error)
         return part

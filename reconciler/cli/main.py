@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from reconciler import __version__
-from reconciler.cli import components, config, options
+from reconciler.cli import components, config, options, usage
 from reconciler.cli.apply import apply
 from reconciler.cli.diagnose import diagnose
 from reconciler.cli.importing import import_
@@ -29,6 +29,7 @@ app.command()(apply)
 app.command()(diagnose)
 app.command(name="import")(import_)
 app.add_typer(components.app, name="components")
+app.add_typer(usage.app, name="usage")
 app.add_typer(config.app, name="config")
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
+import pwd
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -46,6 +49,7 @@ class Slurm:
 
     def __init__(self, directory: Path, **environment: str) -> None:
         self.directory = directory
+        self._jobs = 0
         self.base = {**os.environ, "SLURM_TESTBED_DIR": str(directory), "SLURM_TESTBED_QUIET": "1", **environment}
         done = self._script("up")
         if done.returncode != 0:
@@ -127,6 +131,47 @@ class Slurm:
 
     def default_of(self, user: str) -> str:
         return self.run("sacctmgr", "-nP", "show", "user", user, "format=DefaultAccount").strip()
+
+    def ran(self, account: str, user: str, start: str, end: str, tres: str, **columns: object) -> None:
+        """A job of any date, as slurmdbd keeps it; times in UTC (2026-10-31T22:00:00), TRES by name."""
+        rows = self.run("sacctmgr", "-nP", "show", "assoc", "where", f"account={account}", f"user={user}", "format=ID")
+        known = {
+            "/".join(filter(None, line.split("|")[:2])): line.split("|")[2]
+            for line in self.run("sacctmgr", "-nP", "show", "tres", "format=Type,Name,ID").splitlines()
+        }
+        moments = [int(datetime.fromisoformat(t + "+00:00").timestamp()) for t in (start, end)]
+        self._jobs += 1
+        row: dict[str, object] = {
+            "account": account, "cpus_req": 1, "job_name": "j", "id_assoc": int(rows.split()[0]),
+            "id_job": 100_000 + self._jobs, "id_resv": 0, "id_wckey": 0, "id_user": 1001, "id_group": 1001,
+            "het_job_id": 0, "het_job_offset": 4294967294, "state_reason_prev": 0, "nodes_alloc": 1,
+            "nodelist": "node1", "partition": "main", "priority": 1, "state": 3, "mod_time": moments[1],
+            "time_submit": moments[0] - 1, "time_eligible": moments[0] - 1, "time_start": moments[0],
+            "time_end": moments[1], "tres_req": "1=1",
+            "tres_alloc": ",".join(f"{known[n]}={c}" for n, _, c in (t.partition("=") for t in tres.split(",") if t)),
+            **columns,
+        }  # fmt: skip
+        values = ", ".join(str(v) if isinstance(v, int) else f"'{v}'" for v in row.values())
+        self.sql(f"insert into testbed_job_table ({', '.join(f'`{c}`' for c in row)}) values ({values});")
+
+    def submit(self, account: str, user: str, seconds: int, *arguments: str) -> str:
+        """Submit a job that sleeps; its number."""
+        uid = pwd.getpwnam(user)
+        argv = ("setpriv", f"--reuid={uid.pw_uid}", f"--regid={uid.pw_gid}", "--clear-groups", "env", "-C", "/")
+        sbatch = ("sbatch", "--parsable", "-A", account, "-o", "/dev/null", *arguments, "--wrap", f"sleep {seconds}")
+        return self.run(*argv, *sbatch).strip()
+
+    def wait(self) -> None:
+        """Wait until nothing runs any more and the accounting database knows it."""
+        for _ in range(600):
+            if not self.run("squeue", "-h").strip():
+                break
+            time.sleep(0.1)
+        for _ in range(100):
+            if "|Unknown" not in self.run("sacct", "-aXDTPn", "-S", "2026-01-01", "-o", "JobID,End"):
+                return
+            time.sleep(0.1)
+        raise AssertionError("jobs are still there")
 
     def clean(self) -> None:
         """Nothing but root and the three QoS."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
 
 from reconciler.config import Component
 from reconciler.errors import CommandError, ReadError
@@ -43,6 +44,14 @@ class SacctSource:
 
     def read(self, period: Period, metered: Sequence[Metered]) -> Accounted:
         """One sacct for all accounts. Raises :class:`ReadError`; "no jobs" may be a failed query all the same."""
+        return self._read(period.first, period.following.first, period.seconds(self.zone), metered)
+
+    def since(self, start: date, end: date, metered: Sequence[Metered]) -> Accounted:
+        """All that was used from a day on, up to the end of another."""
+        after = end + timedelta(days=1)
+        return self._read(start, after, int((after - start).total_seconds()) + 7200, metered)
+
+    def _read(self, start: date, end: date, longest: int, metered: Sequence[Metered]) -> Accounted:
         meters: dict[str, Meter] = {}
         made: dict[int, Meter] = {}
         for one in metered:
@@ -51,22 +60,18 @@ class SacctSource:
                 made[same] = meter(one.components)
             meters[self.key(one.resource)] = made[same]
         sums = Aggregation(meters)
-        self.collect(period, sums)
-        found = sums.result()
-        used = {one.resource.uuid: found[self.key(one.resource)] for one in metered}
-        return Accounted(used, sums.quoted, sums.bad_count)
-
-    def collect(self, period: Period, sums: Aggregation) -> None:
-        """Add all runs of a period to the sums. Raises :class:`ReadError`."""
         # sacct takes local times of the zone in TZ, and no epoch numbers
-        window = ("-S", f"{period.first}T00:00:00", "-E", f"{period.following.first}T00:00:00")
+        window = ("-S", f"{start}T00:00:00", "-E", f"{end}T00:00:00")
         cluster = ("-M", self.cluster) if self.cluster else ()
         arguments = ("-aXDTP", *cluster, *window, "-o", ",".join(COLUMNS))
         environment = {"TZ": self.zone, "SLURM_TIME_FORMAT": "%s"}
         with self.runner.lines("sacct", *arguments, environment=environment) as output:
-            aggregate(output, sums, period.seconds(self.zone))
+            aggregate(output, sums, longest)
             if output.code != 0:
                 raise CommandError(f"{output.command}: exit code {output.code}: {output.said}", advice(output.said))
+        found = sums.result()
+        used = {one.resource.uuid: found[self.key(one.resource)] for one in metered}
+        return Accounted(used, sums.quoted, sums.bad_count)
 
     def ping(self) -> str:
         """The version of sacct."""

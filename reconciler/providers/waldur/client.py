@@ -82,6 +82,16 @@ def _advice(status: int) -> str:
     )
 
 
+class _Retry(Retry):
+    """What changes something may be sent again after 429 only: nothing was done then."""
+
+    def is_retry(self, method: str, status_code: int, has_retry_after: bool = False) -> bool:
+        """Whether to try again after this answer."""
+        if status_code == 429 and self.total:
+            return True
+        return super().is_retry(method, status_code, has_retry_after)
+
+
 class ReconcileClient(WaldurClient):  # type: ignore[misc]  # the base is untyped
     """:class:`waldur_client.WaldurClient` over one session. Counts its requests."""
 
@@ -92,7 +102,7 @@ class ReconcileClient(WaldurClient):  # type: ignore[misc]  # the base is untype
         self._verify = verify and verify_ssl
         self._timeout = (min(10, timeout), timeout)
         self._session = requests.Session()
-        retry = Retry(
+        retry = _Retry(
             total=retries,
             backoff_factor=0.5,
             backoff_jitter=0.5,

@@ -59,6 +59,7 @@ class Usages(Lists):
     def __init__(self, offering: Offering, client: ReconcileClient) -> None:
         super().__init__(offering, client)
         self._known: dict[Address, Held] = {}
+        self._staff: bool | None = None
         self._users_of: dict[str, dict[str, Decimal]] = {}  # by row
 
     def usages(self, period: Period, *, users: bool = True) -> State:
@@ -85,6 +86,11 @@ class Usages(Lists):
 
     def staff(self) -> bool:
         """Whether the token is a staff user's, who may set any month."""
+        if self._staff is None:
+            self._staff = self._is_staff()
+        return self._staff
+
+    def _is_staff(self) -> bool:
         me = self.client._get(self.client._build_url("users/me"), valid_states=[200], params={"field": ["is_staff"]})
         return isinstance(me, Mapping) and me.get("is_staff") is True
 

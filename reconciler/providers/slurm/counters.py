@@ -1,0 +1,85 @@
+"""slurmctld's own counters of usage, where they can be compared with the accounting database.
+
+Source: scontrol(1) ``show assoc_mgr``, slurm.conf(5) ``PriorityDecayHalfLife``, ``PriorityUsageResetPeriod``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+
+from reconciler.errors import CommandError, ReadError
+from reconciler.providers.runner import CommandRunner
+from reconciler.providers.slurm.read import advice
+from reconciler.state.naming import fold
+
+_SETTING = re.compile(r"^(\w+)\s*=\s*(.*?)\s*$", re.MULTILINE)
+_RECORD = re.compile(r"ClusterName=\S* Account=(\S*) UserName=(\S*) ")
+_COUNT = re.compile(r"([a-z]+(?:/[^=,\s]+)?)=[^(,\s]*\((\d+)\)")
+#: since when counters without decay and reset have counted
+ALL_TIME = date(1980, 1, 1)
+
+
+@dataclass(frozen=True)
+class Counters:
+    """TRES-minutes by account since a day, or why there are none to compare.
+
+    ``allocated``: what runs at this moment; slurmctld adds it up every ``period`` minutes only.
+    """
+
+    since: date | None
+    why_not: str = ""
+    minutes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    allocated: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    period: int = 5
+
+
+def read(runner: CommandRunner, today: date) -> Counters:
+    """Counters of all accounts, in two calls. Raises :class:`ReadError`."""
+    settings = dict(_SETTING.findall(_said(runner, "show", "config")))
+    kind = settings.get("PriorityType", "")
+    if kind != "priority/multifactor":
+        return Counters(None, f"slurmctld keeps no usage: PriorityType is {kind or 'unknown'}")
+    half_life = settings.get("PriorityDecayHalfLife", "")
+    if half_life.strip("0:-"):
+        return Counters(None, f"slurmctld's counters decay (PriorityDecayHalfLife = {half_life})")
+    reset = settings.get("PriorityUsageResetPeriod", "NONE").upper()
+    since = {
+        "NONE": ALL_TIME,
+        "MONTHLY": today.replace(day=1),
+        "QUARTERLY": today.replace(month=today.month - (today.month - 1) % 3, day=1),
+        "YEARLY": today.replace(month=1, day=1),
+    }.get(reset)
+    if since is None:
+        return Counters(None, f"slurmctld resets its counters too often (PriorityUsageResetPeriod = {reset})")
+    minutes: dict[str, Mapping[str, int]] = {}
+    allocated: dict[str, Mapping[str, int]] = {}
+    for line in _said(runner, "-o", "show", "assoc_mgr", "flags=assoc").splitlines():
+        record = _RECORD.match(line)
+        if record and not record[2]:
+            name = fold(record[1])
+            minutes[name] = _counts(line, "GrpTRESMins")
+            allocated[name] = _counts(line, "GrpTRES")
+    if "root" not in minutes:
+        raise ReadError("scontrol show assoc_mgr: the account root is missing, so the answer is not whole")
+    return Counters(since, "", minutes, allocated, _minutes(settings.get("PriorityCalcPeriod", "")))
+
+
+def _said(runner: CommandRunner, *arguments: str) -> str:
+    result = runner.run("scontrol", *arguments)
+    if result.code != 0:
+        hint = advice(result.said) or "slurmctld may be down."
+        raise CommandError(f"{result.command}: exit code {result.code}: {result.said}", hint)
+    return result.stdout
+
+
+def _counts(line: str, field_name: str) -> dict[str, int]:
+    found = re.search(rf" {field_name}=(\S*)", line)
+    return {name: int(count) for name, count in _COUNT.findall(found[1])} if found else {}
+
+
+def _minutes(text: str) -> int:
+    parts = re.findall(r"\d+", text)
+    return max(1, int(parts[-3]) * 60 + int(parts[-2])) if len(parts) >= 3 else 5
