@@ -58,6 +58,12 @@ class Plan:
         return f"{where}, offerings: {', '.join(self.offerings)}"
 
     @property
+    def nothing(self) -> str:
+        """What an empty plan says."""
+        usage = self.cluster.startswith(USAGE)
+        return "No changes. Waldur has all usage." if usage else "No changes. Your cluster matches Waldur."
+
+    @property
     def stuck(self) -> bool:
         """Something is blocked or refused: an apply of this plan cannot converge."""
         return bool(self.blocked or self.refused)

@@ -9,7 +9,7 @@ from reconciler.errors import ReconcileError
 from reconciler.outcome import Record, mismatch
 from reconciler.providers.portal import Portal
 from reconciler.state.diff import Change
-from reconciler.state.model import State, amounts_of
+from reconciler.state.model import Address, State, amounts_of
 from reconciler.state.period import Period
 
 _BAD_REQUEST = 400
@@ -33,39 +33,44 @@ class Reporting:
     def _month(self, portal: Portal, period: Period, changes: list[Change]) -> None:
         for change in changes:
             self.record.start(change)
-        self._totals(portal, period, [c for c in changes if "total" in c.changed()])
-        # a plan that was changed within the month has a row of its own, known only once it was written
+        totals = [c for c in changes if "total" in c.changed()]
+        problems = self._totals(portal, period, totals)
         state = self._read(portal, period, changes, users=False)
-        again = [c for c in changes if "total" in c.changed() and state is not None and _differs(c, state)]
+        if state is None:
+            return
+        # a plan that was changed within the month has a row of its own, known only once it was written
+        again = [c for c in totals if c.address not in problems and _differs(c, state)]
         if again:
-            self._totals(portal, period, [c for c in again if c.address not in self.record.outcome.failures])
-            self._read(portal, period, again, users=False)
+            problems |= self._totals(portal, period, again)
+            state = self._read(portal, period, changes, users=False)
+        for change in totals if state is not None else ():
+            # an answer may be lost although all was done
+            if change.address in problems and _differs(change, state or {}):
+                self.record.fail(change, problems[change.address])
         for change in self.record.ready(changes):
             self._users(portal, change)
-        for change in changes:
-            if change.address not in self.record.outcome.failures:
-                self.record.progress(change)
+        for change in self.record.ready(changes):
+            self.record.progress(change)
         state = self._read(portal, period, changes, users=True)
         for change in changes if state is not None else ():
             self.record.judge(change, mismatch(change, state or {}))
 
-    def _totals(self, portal: Portal, period: Period, changes: Sequence[Change]) -> None:
+    def _totals(self, portal: Portal, period: Period, changes: Sequence[Change]) -> dict[Address, str]:
+        """Send totals, a resource at a time; what went wrong."""
         by_resource: dict[str, list[Change]] = defaultdict(list)
         for change in changes:
             by_resource[change.address.key[0]].append(change)
+        problems: dict[Address, str] = {}
         for resource, group in by_resource.items():
             problem = self._set(portal, resource, period, group)
-            if problem is None:
-                continue
-            if len(group) > 1 and getattr(problem, "status", 0) == _BAD_REQUEST:
+            if problem is not None and len(group) > 1 and getattr(problem, "status", 0) == _BAD_REQUEST:
                 # one by one, so that what is refused has a name and the others go on
                 for change in group:
                     alone = self._set(portal, resource, period, [change])
-                    if alone is not None:
-                        self.record.fail(change, str(alone))
-                continue
-            for change in group:
-                self.record.fail(change, str(problem))
+                    problems |= {change.address: str(alone)} if alone is not None else {}
+            elif problem is not None:
+                problems |= {c.address: str(problem) for c in group}
+        return problems
 
     def _set(self, portal: Portal, resource: str, period: Period, changes: Sequence[Change]) -> ReconcileError | None:
         totals = {c.address.key[2]: str((c.after or {})["total"]) for c in changes}
@@ -97,4 +102,4 @@ class Reporting:
 
 def _differs(change: Change, state: State) -> bool:
     present = state.get(change.address)
-    return present is not None and present.values.get("total") != (change.after or {}).get("total")
+    return present is None or present.values.get("total") != (change.after or {}).get("total")

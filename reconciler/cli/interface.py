@@ -12,7 +12,7 @@ from reconciler.cli import options
 from reconciler.outcome import Event, Listener, Outcome
 from reconciler.plan import Plan
 from reconciler.render import events
-from reconciler.render.text import NO_CHANGES, plan_text, printable
+from reconciler.render.text import plan_text, printable
 from reconciler.state.diff import Action, Change
 
 DONE, FAILED, REFUSED, BLOCKED = 0, 1, 3, 4
@@ -30,7 +30,7 @@ class Interface:
         if json_output:
             typer.echo(events.version())
 
-    def plan(self, plan: Plan, title: str = "", nothing: str = NO_CHANGES) -> None:
+    def plan(self, plan: Plan, title: str = "", nothing: str = "") -> None:
         """Show a plan, before anything is done."""
         if not self.json:
             self.console.print(f"{title or plan.title}\n", style="bold")

@@ -20,7 +20,6 @@ _WILL = {
     Action.UPDATE: "will be updated in-place",
     Action.DELETE: "will be destroyed",
 }
-NO_CHANGES = "No changes. Your cluster matches Waldur."
 
 
 def printable(text: str) -> str:
@@ -36,7 +35,7 @@ def shown(value: Value | object) -> str:
     return printable(json.dumps(plain, ensure_ascii=False))
 
 
-def plan_text(plan: Plan, nothing: str = NO_CHANGES) -> Text:
+def plan_text(plan: Plan, nothing: str = "") -> Text:
     """The whole plan: actions, what is blocked, what a person should know, and the summary (or ``nothing``)."""
     out = Text()
     for change in plan.changes:
@@ -58,7 +57,7 @@ def plan_text(plan: Plan, nothing: str = NO_CHANGES) -> Text:
     return out
 
 
-def summary(plan: Plan, nothing: str = NO_CHANGES) -> Text:
+def summary(plan: Plan, nothing: str = "") -> Text:
     """``Plan: 2 to add, 1 to change, 0 to destroy.`` or the sentence that nothing is to do."""
     counts = [plan.count(a) for a in Action]
     extra = [
@@ -72,7 +71,7 @@ def summary(plan: Plan, nothing: str = NO_CHANGES) -> Text:
             f"Nothing to do, but see the guard above: this reading of Waldur is not believed.{tail}\n", style="bold red"
         )
     if plan.empty:
-        words = "No changes in what was selected." if plan.partial else nothing
+        words = "No changes in what was selected." if plan.partial else nothing or plan.nothing
         return Text(f"{words}{tail}\n", style="bold green")
     line = Text("Plan: ", style="bold")
     line.append(f"{counts[0]} to add, {counts[1]} to change, {counts[2]} to destroy.{tail}\n", style="not bold")

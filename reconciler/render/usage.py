@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields
 
@@ -64,7 +65,7 @@ def csv_text(rows: Iterable[Figure]) -> str:
 
 def _inert(cell: str) -> str:
     """Text that a spreadsheet does not take for a formula."""
-    return f"'{cell}" if cell[:1] in "=+@\t\r" or (cell[:1] == "-" and not cell[1:2].isdigit()) else cell
+    return f"'{cell}" if re.match(r"[=+@\t\r]|-(?!\d)", cell) else cell
 
 
 def document(rows: Iterable[Figure], problems: Sequence[str]) -> str:
