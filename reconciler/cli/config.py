@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,9 @@ import typer
 from reconciler.cli import options
 from reconciler.config import Config
 from reconciler.config import convert as converting
+from reconciler.doctor import online
 from reconciler.errors import ConfigError
+from reconciler.render.text import printable
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -21,8 +24,12 @@ app = typer.Typer(
 
 
 @app.command()
-def check(config_path: options.ConfigOption = None, json_output: options.JsonOption = False) -> None:
-    """Validate the configuration file. Contacts nothing. Exit code 0: usable, 1: not."""
+def check(
+    config_path: options.ConfigOption = None,
+    ask: Annotated[bool, typer.Option("--online", help="Also ask Waldur, SLURM and DWDI whether they answer.")] = False,
+    json_output: options.JsonOption = False,
+) -> None:
+    """Validate the configuration file; contacts nothing without --online. Exit code 0: usable, 1: not."""
     try:
         config = options.configuration(config_path)
     except ConfigError as error:
@@ -31,11 +38,14 @@ def check(config_path: options.ConfigOption = None, json_output: options.JsonOpt
         errors = error.message.splitlines()
         typer.echo(json.dumps({"format_version": "1.0", "valid": False, "errors": errors}, indent=2))
         raise typer.Exit(1) from None
+    findings = list(online(config)) if ask else []
+    code = 0 if all(f.ok for f in findings) else 1
     if json_output:
         typer.echo(
             json.dumps(
                 {
                     "format_version": "1.0",
+                    **({"findings": [asdict(f) for f in findings]} if ask else {}),
                     "path": str(config.path),
                     "valid": True,
                     "warnings": list(config.warnings),
@@ -45,7 +55,7 @@ def check(config_path: options.ConfigOption = None, json_output: options.JsonOpt
                             "uuid": o.waldur_offering_uuid,
                             "order_processing_backend": o.order_backend,
                             "membership_sync_backend": o.membership_backend,
-                            "reporting_backend": o.reporting_backend or "",
+                            "reporting_backend": o.reporting,
                             "cluster": o.backend_settings.cluster_name or "",
                         }
                         for o in config.offerings
@@ -54,15 +64,23 @@ def check(config_path: options.ConfigOption = None, json_output: options.JsonOpt
                 indent=2,
             )
         )
-        return
+        raise typer.Exit(code)
     console = options.output()
     console.print(f"{config.path}: valid", style="green")
     for o in config.offerings:
         cluster = o.backend_settings.cluster_name or "the only one"
         console.print(
             f"  {o.name}: orders {o.order_backend or 'off'}, members {o.membership_backend or 'off'}, "
-            f"usage {o.reporting_backend or 'off'}, cluster {cluster}"
+            f"usage {o.reporting or 'off'}, cluster {cluster}"
         )
+    for found in findings:
+        console.print(
+            f"{'ok  ' if found.ok else 'FAIL'} {found.subject}: {found.check}: {printable(found.text)}",
+            style="green" if found.ok else "red",
+        )
+        if found.hint:
+            console.print(f"     {printable(found.hint)}")
+    raise typer.Exit(code)
 
 
 @app.command()

@@ -172,6 +172,10 @@ class FilePortal:
         """Raises :class:`ReadError`: a file is not told anything."""
         raise ReadError("a desired state in a file takes no usage")
 
+    def ping(self) -> str:
+        """The file, if it can be read."""
+        return f"{self.path}: {len(self._read().resources)} resources"
+
     def policy(self) -> Mapping[str, object] | None:
         """A file has no policies."""
         return None

@@ -55,6 +55,9 @@ class Portal(Protocol):
     def set_user_usages(self, address: Address, users: Mapping[str, str]) -> None:
         """Set users' amounts of a component, by name. Raises ``ReadError``."""
 
+    def ping(self) -> str:
+        """Who answers, and as whom, in a line. Raises ``ReadError``."""
+
     @property
     def requests(self) -> int:
         """Requests made so far."""

@@ -10,7 +10,7 @@ from reconciler.providers.runner import CommandRunner, Result, emulated
 from reconciler.providers.slurm import parse
 from reconciler.state import kinds
 from reconciler.state.model import Obj, State
-from reconciler.state.naming import clean_text
+from reconciler.state.naming import clean_text, fold
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,17 @@ class SlurmReader:
             return self._read()
         except InconsistentReadError:
             return self._read()
+
+    def ping(self) -> str:
+        """Which clusters slurmdbd knows. Raises :class:`ReadError` where it does not answer, or lacks this one."""
+        text, command = self._show("cluster", ("Cluster",))
+        names = [line.strip() for line in text.splitlines()[1:] if line.strip()]
+        if self.cluster and fold(self.cluster) not in {fold(n) for n in names}:
+            raise ReadError(
+                f"{command}: slurmdbd has no cluster {self.cluster!r}, but {', '.join(names) or 'none'}",
+                "Check backend_settings.cluster_name.",
+            )
+        return f"slurmdbd answers, clusters: {', '.join(names) or 'none'}"
 
     def _show(self, what: str, columns: tuple[str, ...] | list[str], *conditions: str) -> tuple[str, str]:
         result = self.runner.run("sacctmgr", "-P", "show", what, *conditions, f"format={','.join(columns)}")

@@ -77,6 +77,15 @@ class Questions(Lists):
         known |= {fold(customer + str(r["customer_slug"])) for r in rows if r.get("customer_slug")}
         return names & known
 
+    def ping(self) -> str:
+        """Who the token is, and the offering's name there. Raises :class:`WaldurError`."""
+        url = self.client._build_url("users/me")
+        me = self.client._get(url, valid_states=[200], params={"field": ["username", "is_staff"]})
+        if not isinstance(me, dict):
+            raise WaldurError(f"GET {url}", 200, f"expected an object, found {str(me)[:200]}")
+        staff = ", staff" if me.get("is_staff") is True else ""
+        return f"offering {self._about().get('name')!r} as user {me.get('username')!r}{staff}"
+
     def policy(self) -> Mapping[str, object] | None:
         """The offering's periodic usage policy; None where it has none or the server knows no policies."""
         try:
