@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 from reconciler.accounting import Accounting
@@ -16,7 +17,7 @@ from reconciler.plan import Plan
 from reconciler.providers.runner import CommandRunner
 from reconciler.providers.slurm.accounting import COLUMNS
 from reconciler.state.diff import Change
-from tests.conftest import Program, offering
+from tests.conftest import ROOT, Program, offering
 from tests.standin.portal import StandIn, uid
 
 NOW = datetime.now(UTC)
@@ -132,7 +133,9 @@ def test_the_plan_says_what_would_be_sent_and_why(site: Program, portal: StandIn
     assert f'resource "climate-a", account a_climate-a: sacct of {THIS}' in planned.out
     assert '+ total = "3.00"' in planned.out and '"alice": "3.00"' in planned.out
     assert portal.writes() == []
-    changed = json.loads(site("plan", "--mode", "report", "--json").out)["resource_changes"]
+    document = json.loads(site("plan", "--mode", "report", "--json").out)
+    jsonschema.validate(document, json.loads((ROOT / "docs" / "plan.schema.json").read_text()))
+    changed = document["resource_changes"]
     assert changed[0]["change"]["after"] == {"total": "3.00", "users": {"alice": "3.00"}}
 
 
