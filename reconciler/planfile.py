@@ -15,7 +15,7 @@ from reconciler.state.kinds import KINDS
 from reconciler.state.model import Address, Note, Value, from_json, json_value
 
 #: the version of Terraform's documented plan format that the document follows
-FORMAT_VERSION = "1.2"
+FORMAT_VERSION = "1.3"
 PROVIDER = "waldur.com/reconcile/"
 
 

@@ -58,7 +58,7 @@ def test_json_follows_the_documented_format(site: Program) -> None:
     schema = json.loads((ROOT / "docs" / "plan.schema.json").read_text())
     document = json.loads(site("plan", "--json").out)
     jsonschema.validate(document, schema)
-    assert document["format_version"] == "1.2"
+    assert document["format_version"] == "1.3"
     first = document["resource_changes"][0]
     assert {"address", "mode", "type", "name", "provider_name", "change", "action_reason"} <= first.keys()
     assert first["change"]["actions"] == ["create"]
@@ -347,7 +347,7 @@ def test_plan_file_of_another_configuration(site: Program, portal: StandIn, tmp_
     done = site("apply", saved)
     assert done.code == 1
     assert "another configuration" in done.err
-    for text in ("", "{}", "[]", '{"format_version": "9"}', '{"format_version": "1.2", "reconcile": 5}'):
+    for text in ("", "{}", "[]", '{"format_version": "9"}', '{"format_version": "1.3", "reconcile": 5}'):
         Path(saved).write_text(text)
         done = site("apply", saved)
         assert done.code == 1, text
