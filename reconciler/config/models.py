@@ -22,8 +22,9 @@ from pydantic import (
 )
 
 from reconciler.config.block import ExactNumber, Factor, ReconcileBlock, Section
+from reconciler.config.dwdi import REPORTING_BACKENDS, DwdiSettings
 
-BACKENDS = ("slurm", "moab", "custom", "cscs-dwdi", "cscs-dwdi-compute", "cscs-dwdi-storage", "cscs-dwdi-inference")
+BACKENDS = ("slurm", "moab", "custom", *REPORTING_BACKENDS)
 FILE_SCHEME = "file:"
 
 
@@ -38,7 +39,6 @@ class Component(Section):
 
     UNUSED: ClassVar[frozenset[str]] = frozenset(
         [
-            "unit_factor_reporting",
             "min_prepaid_duration",
             "max_prepaid_duration",
             "prepaid_duration_step",
@@ -52,6 +52,7 @@ class Component(Section):
     label: str = ""
     accounting_type: Literal["limit", "usage", "one"] = "usage"
     unit_factor: Factor = Decimal(1)
+    unit_factor_reporting: Factor | None = Field(default=None, description="Instead of unit_factor, for usage")
     limit: Annotated[ExactNumber, Field(ge=0)] | None = None
     target_components: dict[str, TargetComponent] = Field(default_factory=dict)
     description: str | None = None
@@ -97,10 +98,10 @@ def _directory(value: object) -> object:
 Directory = Annotated[str | None, BeforeValidator(_directory)]
 
 
-class SlurmSettings(Section):
-    """``backend_settings`` of a SLURM offering."""
+class SlurmSettings(DwdiSettings):
+    """``backend_settings`` of an offering: its SLURM cluster, and where its usage is told."""
 
-    UNUSED: ClassVar[frozenset[str]] = frozenset(
+    UNUSED: ClassVar[frozenset[str]] = DwdiSettings.UNUSED | frozenset(
         [
             "periodic_limits",
             "default_partition",
@@ -119,17 +120,6 @@ class SlurmSettings(Section):
             "cpu_unit_factor",
             "mem_unit_factor",
             "gpu_unit_factor",
-            "cscs_dwdi_api_url",
-            "cscs_dwdi_client_id",
-            "cscs_dwdi_client_secret",
-            "cscs_dwdi_oidc_token_url",
-            "cscs_dwdi_oidc_scope",
-            "cscs_dwdi_cluster",
-            "storage_filesystem",
-            "storage_data_type",
-            "storage_tenant",
-            "storage_path_mapping",
-            "socks_proxy",
         ]
     )
     default_account: str = "root"
@@ -262,6 +252,11 @@ class Offering(Section):
     def membership_backend(self) -> str:
         """Who owns members."""
         return self._backend(self.membership_sync_backend)
+
+    @property
+    def reporting(self) -> str:
+        """Who tells what was used."""
+        return self._backend(self.reporting_backend)
 
     def _backend(self, chosen: str | None) -> str:
         # files older than the three keys name one backend for everything; newer ones leave out what is off

@@ -62,6 +62,7 @@ class Resource:
     metadata: Mapping[str, object] = field(default_factory=dict)  # backend metadata as Waldur has it
     last_sync: str | None = None  # ISO 8601 in UTC; None where the server does not tell
     error_message: str = ""
+    offering_backend_id: str = ""  # what the offering is called on its cluster, which DWDI knows it by
 
 
 @dataclass(frozen=True, slots=True)

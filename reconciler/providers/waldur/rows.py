@@ -81,6 +81,7 @@ class ResourceRow(Row):
     backend_metadata: Mapped = {}
     error_message: Text = ""
     last_sync: Moment = None
+    offering_backend_id: Text = ""
 
 
 class OrderRow(Row):
