@@ -1,0 +1,93 @@
+"""The smallest SOCKS5 and HTTP proxies that are of use: real sockets, and they remember what they were asked."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+
+class Proxy:
+    """A proxy on a free loopback port. ``asked``: hosts as the client named them, with how."""
+
+    def __init__(self, kind: str) -> None:
+        self.asked: list[tuple[str, str]] = []
+        self._connect = {"socks5": self._socks5, "http": self._http}[kind]
+        self._listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        self._listener.bind(("127.0.0.1", 0))
+        self._listener.listen(16)
+        self.port = int(self._listener.getsockname()[1])
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with client, contextlib.suppress(OSError), self._connect(client) as server:
+            threading.Thread(target=_pump, args=(server, client), daemon=True).start()
+            _pump(client, server)
+
+    def _socks5(self, client: socket.socket) -> socket.socket:
+        _, methods = struct.unpack("BB", _exactly(client, 2))
+        _exactly(client, methods)
+        client.sendall(b"\x05\x00")
+        kind = _exactly(client, 4)[3]
+        if kind == 1:
+            how, host = "address", socket.inet_ntoa(_exactly(client, 4))
+        else:
+            how, host = "name", _exactly(client, _exactly(client, 1)[0]).decode()
+        (port,) = struct.unpack("!H", _exactly(client, 2))
+        self.asked.append((how, f"{host}:{port}"))
+        server = socket.create_connection(("127.0.0.1", port), 10)
+        client.sendall(b"\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00")
+        return server
+
+    def _http(self, client: socket.socket) -> socket.socket:
+        head = client.recv(65536)
+        method, target, rest = head.split(b" ", 2)
+        where = urlsplit(target.decode())
+        self.asked.append((method.decode(), where.netloc))
+        server = socket.create_connection(("127.0.0.1", where.port or 80), 10)
+        path = target.decode().split(where.netloc, 1)[1].encode()
+        server.sendall(b" ".join([method, path, rest.replace(b"keep-alive", b"close")]))
+        status, _, answer = server.recv(65536).partition(b"\r\n")
+        client.sendall(status + b"\r\nConnection: close\r\n" + answer)
+        return server
+
+
+def _exactly(stream: socket.socket, count: int) -> bytes:
+    found = b""
+    while len(found) < count:
+        piece = stream.recv(count - len(found))
+        if not piece:
+            raise OSError("closed")
+        found += piece
+    return found
+
+
+def _pump(source: socket.socket, target: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while piece := source.recv(65536):
+            target.sendall(piece)
+        target.shutdown(socket.SHUT_WR)
+
+
+@contextlib.contextmanager
+def proxy(kind: str) -> Iterator[Proxy]:
+    """A proxy for the length of a test."""
+    one = Proxy(kind)
+    try:
+        yield one
+    finally:
+        one.close()
