@@ -433,3 +433,16 @@ def test_default_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert default_path() == tmp_path / "waldur-site-agent-config.yaml"
     monkeypatch.setenv("WALDUR_SITE_AGENT_CONFIG", "/x/y.yaml")
     assert default_path() == Path("/x/y.yaml")
+
+
+def test_the_documented_dwdi_offering_loads(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "dwdi.md").read_text()
+    text = page.split("```yaml\n")[1].split("```")[0]
+    for name in ("token", "dwdi-secret"):
+        (tmp_path / name).write_text("secret-token\n")
+        text = text.replace(f"/etc/waldur/{name}", str(tmp_path / name))
+    config = load(written(tmp_path, text))
+    assert config.warnings == ()
+    one = config.offerings[0]
+    assert (one.order_backend, one.membership_backend, one.reporting) == ("slurm", "slurm", "cscs-dwdi-compute")
+    assert one.backend_components["node"].unit_factor_reporting == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import struct
 import threading
@@ -54,8 +55,7 @@ class Proxy:
         return server
 
     def _http(self, client: socket.socket) -> socket.socket:
-        head = client.recv(65536)
-        method, target, rest = head.split(b" ", 2)
+        method, target, rest = _request(client).split(b" ", 2)
         where = urlsplit(target.decode())
         self.asked.append((method.decode(), where.netloc))
         server = socket.create_connection(("127.0.0.1", where.port or 80), 10)
@@ -74,6 +74,15 @@ def _exactly(stream: socket.socket, count: int) -> bytes:
             raise OSError("closed")
         found += piece
     return found
+
+
+def _request(stream: socket.socket) -> bytes:
+    """Headers and the body they announce, which may come later."""
+    found = b""
+    while b"\r\n\r\n" not in found:
+        found += _exactly(stream, 1)
+    length = re.search(rb"(?i)content-length: *(\d+)", found)
+    return found + _exactly(stream, int(length[1]) if length else 0)
 
 
 def _pump(source: socket.socket, target: socket.socket) -> None:

@@ -39,7 +39,7 @@ class Client:
     """Asks DWDI. An answer that is not what was asked for is an error, never an empty one."""
 
     def __init__(self, base: str, transport: Transport, auth: OidcAuth) -> None:
-        self._base = base.rstrip("/")
+        self._base = base
         self._transport = transport
         self._auth = auth
 
