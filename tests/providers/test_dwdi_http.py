@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import shutil
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -13,7 +15,7 @@ import requests
 
 from reconciler.errors import ConfigError, ReadError
 from tests.providers.dwdi import NOVEMBER, Reader, exactly
-from tests.standin.proxies import proxy
+from tests.standin.proxies import proxy, tls_before
 from tests.standin.warehouse import CLIENT, SECRET, Warehouse
 
 MONTH = "/compute/usage-month"
@@ -341,6 +343,40 @@ def test_without_pysocks_the_extra_is_named(used: Warehouse, monkeypatch: pytest
     with pytest.raises(ConfigError, match=r"waldur-reconcile\[dwdi\]"):
         Reader(used, socks_proxy="socks5://127.0.0.1:9")
     Reader(used, socks_proxy="http://127.0.0.1:9")
+
+
+# ---------------------------------------------------------------------- TLS
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate with its key, which nobody signed but itself."""
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl to make a certificate with")
+    path = tmp_path_factory.mktemp("tls") / "certificate.pem"
+    words = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost"
+    subprocess.run(["openssl", *words.split(), "-keyout", path, "-out", f"{path}.crt"], check=True, capture_output=True)
+    path.write_text(path.read_text() + Path(f"{path}.crt").read_text())
+    return path
+
+
+@pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
+def test_a_certificate_is_checked_unless_the_offering_says_not_to(
+    used: Warehouse, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tls_before(int(used.base.rpartition(":")[2]), certificate) as port:
+        safe = f"https://localhost:{port}"
+        urls: dict[str, Any] = {
+            "cscs_dwdi_api_url": used.url.replace(used.base, safe),
+            "cscs_dwdi_oidc_token_url": used.token_url.replace(used.base, safe),
+        }
+        text = failure(Reader(used, **urls))
+        assert "self-signed certificate" in text.replace("self signed", "self-signed")
+        assert "verify_ssl" in text
+        assert used.log() == []
+        assert Reader(used, verify_ssl=False, **urls).one("g207").total == exactly(node_hours="1500.75")
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", f"{certificate}.crt")
+        assert Reader(used, **urls).one("g207").total == exactly(node_hours="1500.75")
 
 
 # ---------------------------------------------------------------------- the stand-in itself

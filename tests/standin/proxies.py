@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import re
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 
@@ -61,8 +63,7 @@ class Proxy:
         server = socket.create_connection(("127.0.0.1", where.port or 80), 10)
         path = target.decode().split(where.netloc, 1)[1].encode()
         server.sendall(b" ".join([method, path, rest.replace(b"keep-alive", b"close")]))
-        status, _, answer = server.recv(65536).partition(b"\r\n")
-        client.sendall(status + b"\r\nConnection: close\r\n" + answer)
+        client.sendall(_closing(server))
         return server
 
 
@@ -85,11 +86,44 @@ def _request(stream: socket.socket) -> bytes:
     return found + _exactly(stream, int(length[1]) if length else 0)
 
 
+def _closing(server: socket.socket) -> bytes:
+    """The beginning of an answer, which tells that the connection will be closed after it."""
+    status, _, answer = server.recv(65536).partition(b"\r\n")
+    return status + b"\r\nConnection: close\r\n" + answer
+
+
 def _pump(source: socket.socket, target: socket.socket) -> None:
     with contextlib.suppress(OSError):
         while piece := source.recv(65536):
             target.sendall(piece)
         target.shutdown(socket.SHUT_WR)
+
+
+@contextlib.contextmanager
+def tls_before(port: int, certificate: Path) -> Iterator[int]:
+    """A port that speaks TLS with this certificate (and its key), before one that does not."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        while True:
+            try:
+                client, _ = listener.accept()
+            except OSError:
+                return
+            with contextlib.suppress(OSError), context.wrap_socket(client, server_side=True) as safe:
+                server = socket.create_connection(("127.0.0.1", port), 10)
+                server.sendall(_request(safe).replace(b"keep-alive", b"close"))
+                safe.sendall(_closing(server))
+                while piece := server.recv(65536):
+                    safe.sendall(piece)
+
+    threading.Thread(target=serve, daemon=True).start()
+    try:
+        yield int(listener.getsockname()[1])
+    finally:
+        listener.close()
 
 
 @contextlib.contextmanager

@@ -18,6 +18,11 @@ _LONGEST_RETRY_AFTER = 60
 _CREDENTIALS = re.compile(r"//[^/@\s]*@")
 _UNREACHED = "Is the address right (and socks_proxy, if set), and does this host reach it? The next cycle tries again."
 
+_DISTRUSTED = (
+    "Does this host trust the authority that signed the certificate? REQUESTS_CA_BUNDLE names another list of them; "
+    "verify_ssl: false in the offering switches the check off."
+)
+
 
 def shown(url: str) -> str:
     """An address for messages: without credentials and without its query."""
@@ -72,7 +77,8 @@ class Transport:
                 left -= spent
                 if not in_body or left <= 0:
                     text = f"{method} {shown(url)}: no whole answer: {_reason(error)}"
-                    raise ReadError(_CREDENTIALS.sub("//", text), _UNREACHED) from None
+                    distrusted = isinstance(error, requests.exceptions.SSLError)
+                    raise ReadError(_CREDENTIALS.sub("//", text), _DISTRUSTED if distrusted else _UNREACHED) from None
             else:
                 self.requests += 1 + len(getattr(response.raw.retries, "history", ()))
                 return response
