@@ -9,11 +9,12 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from reconciler.config import Config, Offering
-from reconciler.errors import ReconcileError
+from reconciler.errors import ConfigError, ReconcileError
 from reconciler.fulfilment import tell
 from reconciler.outcome import Listener, Outcome
 from reconciler.plan import Mode, Plan, now_text, ordered, require_fresh, restricted
 from reconciler.portals import portal_of
+from reconciler.providers import dwdi
 from reconciler.providers.metered import Metered
 from reconciler.providers.portal import Portal
 from reconciler.providers.runner import CommandRunner
@@ -90,7 +91,7 @@ class Accounting:
     def _source(self, offering: Offering) -> UsageSource:
         if offering.reporting == "slurm":
             return self.sacct(offering)
-        raise NotImplementedError
+        return dwdi.source(offering, self.config)
 
     def sacct(self, offering: Offering) -> SacctSource:
         """The accounting database of an offering's cluster; offerings on one cluster share it."""
@@ -114,7 +115,7 @@ class Accounting:
         """
         part = Part()
         fall = self.config.reconcile.guards.allow_decrease or ALLOW_DECREASE in allowed
-        served = [o for o in self.offerings if o.name in facts and not o.from_file]
+        served = [o for o in self._served(part, periods) if o.name in facts and not o.from_file]
         metered = self._metered(served, facts, part)
         now = Period.of(self.clock(), self.config.timezone)
         for period in periods:
@@ -140,6 +141,17 @@ class Accounting:
                     _failed(part, offering, period, error)
         return part
 
+    def _served(self, part: Part, periods: Sequence[Period]) -> list[Offering]:
+        """Offerings whose source can be asked; a setting that is missing concerns only its own."""
+        found = []
+        for offering in self.offerings:
+            try:
+                self.source(offering)
+                found.append(offering)
+            except ConfigError as error:
+                _failed(part, offering, periods[-1], error)
+        return found
+
     def _with_staff(self, account: Account) -> Account:
         """Ask who the token is only where a month that is over would be changed."""
         if account.current or not account.facts.takes_states:
@@ -163,7 +175,7 @@ class Accounting:
         """Resources that can be asked for; two that share an account are none, as nobody knows who pays."""
         sources = {o.name: self.source(o) for o in offerings}
         keyed = [
-            (o, r, id(sources[o.name]), key)
+            (o, r, sources[o.name].name, key)
             for o in offerings
             for r in facts[o.name].resources
             if (key := sources[o.name].key(r))

@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, settings
 
 from reconciler.cli.main import run
 from tests.standin.portal import OFFERING, TOKEN, StandIn
+from tests.standin.warehouse import Warehouse
 
 settings.register_profile(
     "default", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
@@ -140,6 +141,20 @@ def portal(stand_in: StandIn) -> StandIn:
     """The stand-in with an empty offering."""
     stand_in.reset()
     return stand_in
+
+
+@pytest.fixture(scope="session")
+def warehouse_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
+    server = Warehouse(tmp_path_factory.mktemp("dwdi"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def warehouse(warehouse_server: Warehouse) -> Warehouse:
+    """The stand-in DWDI, in which nothing was used."""
+    warehouse_server.reset()
+    return warehouse_server
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,6 +1,7 @@
 """The one YAML file: what waldur-site-agent reads, plus our own ``reconcile:`` block."""
 
 from reconciler.config.block import FairshareFrom, Guards, QosPolicy, ReconcileBlock, Runner, Usernames
+from reconciler.config.dwdi import DwdiSettings
 from reconciler.config.legacy import load_default
 from reconciler.config.models import Component, Config, Offering, SlurmSettings
 from reconciler.config.source import default_path, load
@@ -8,6 +9,7 @@ from reconciler.config.source import default_path, load
 __all__ = [
     "Component",
     "Config",
+    "DwdiSettings",
     "FairshareFrom",
     "Guards",
     "Offering",

@@ -22,9 +22,10 @@ from pydantic import (
 )
 
 from reconciler.config.block import ExactNumber, Factor, ReconcileBlock, Section
+from reconciler.config.dwdi import REPORTING_BACKENDS, DwdiSettings
 from reconciler.state.naming import fold
 
-BACKENDS = ("slurm", "moab", "custom", "cscs-dwdi", "cscs-dwdi-compute", "cscs-dwdi-storage", "cscs-dwdi-inference")
+BACKENDS = ("slurm", "moab", "custom", *REPORTING_BACKENDS)
 FILE_SCHEME = "file:"
 
 
@@ -52,7 +53,7 @@ class Component(Section):
     label: str = ""
     accounting_type: Literal["limit", "usage", "one"] = "usage"
     unit_factor: Factor = Decimal(1)
-    unit_factor_reporting: Factor | None = None
+    unit_factor_reporting: Factor | None = Field(default=None, description="Instead of unit_factor, for usage")
     limit: Annotated[ExactNumber, Field(ge=0)] | None = None
     target_components: dict[str, TargetComponent] = Field(default_factory=dict)
     description: str | None = None
@@ -109,10 +110,10 @@ def _directory(value: object) -> object:
 Directory = Annotated[str | None, BeforeValidator(_directory)]
 
 
-class SlurmSettings(Section):
-    """``backend_settings`` of a SLURM offering."""
+class SlurmSettings(DwdiSettings):
+    """``backend_settings`` of an offering: its SLURM cluster, and where its usage is told."""
 
-    UNUSED: ClassVar[frozenset[str]] = frozenset(
+    UNUSED: ClassVar[frozenset[str]] = DwdiSettings.UNUSED | frozenset(
         [
             "periodic_limits",
             "default_partition",
@@ -131,17 +132,6 @@ class SlurmSettings(Section):
             "cpu_unit_factor",
             "mem_unit_factor",
             "gpu_unit_factor",
-            "cscs_dwdi_api_url",
-            "cscs_dwdi_client_id",
-            "cscs_dwdi_client_secret",
-            "cscs_dwdi_oidc_token_url",
-            "cscs_dwdi_oidc_scope",
-            "cscs_dwdi_cluster",
-            "storage_filesystem",
-            "storage_data_type",
-            "storage_tenant",
-            "storage_path_mapping",
-            "socks_proxy",
         ]
     )
     default_account: str = "root"
@@ -283,7 +273,7 @@ class Offering(Section):
     @property
     def reports(self) -> bool:
         """Whether its usage is reported from a source that is served."""
-        return self.reporting == "slurm" or self.reporting.startswith("cscs-dwdi")
+        return self.reporting in ("slurm", *REPORTING_BACKENDS)
 
     def _backend(self, chosen: str | None) -> str:
         # files older than the three keys name one backend for everything; newer ones leave out what is off

@@ -12,6 +12,7 @@ from typing import Any, get_args
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from reconciler.config import dwdi
 from reconciler.config.block import Section
 from reconciler.config.lines import Document, KeyPath
 from reconciler.config.models import FILE_SCHEME, Config, SlurmSettings
@@ -103,7 +104,7 @@ class Reader:
         if detail["type"] == "too_short" and self.data.get("offerings"):
             return  # the offerings are there, each with problems of its own
         found = detail["input"]
-        secret = any(str(p) in (*SECRETS, "waldur_api_url") for p in path)
+        secret = any(str(p) in (*SECRETS, *dwdi.PRIVATE, "waldur_api_url") for p in path)
         if detail["type"] in ("missing", "string_too_short"):
             text = "missing, and required"
         elif not isinstance(found, dict | list | Section) and repr(found) not in text and not secret:
@@ -231,7 +232,7 @@ def _missing(offering: dict[str, Any]) -> list[str]:
         missing += [k for k in ("waldur_api_token", "waldur_offering_uuid") if not offering.get(k)]
     chosen = [offering.get(k) for k in ("order_processing_backend", "membership_sync_backend", "reporting_backend")]
     if all(c is None for c in chosen):
-        chosen = [offering.get("backend_type")] * 2
+        chosen = [offering.get("backend_type")] * 3
         if not chosen[0]:
             missing.append("backend_type")
     settings = offering.get("backend_settings")
@@ -240,6 +241,7 @@ def _missing(offering: dict[str, Any]) -> list[str]:
         needed = ["allocation_prefix", "project_prefix"]
         needed += [] if settings.get("parent_account") else ["customer_prefix"]
         missing += [f"backend_settings.{k}" for k in needed if settings.get(k) is None]
+    missing += [f"backend_settings.{k}" for k in dwdi.missing(str(chosen[2]).lower(), settings)]
     return missing
 
 

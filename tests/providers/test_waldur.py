@@ -267,3 +267,10 @@ def test_a_server_that_ignores_the_filter_condemns_nobody(portal: StandIn) -> No
     portal.world["ignore_filters"] = True
     portal.push()
     assert reader(portal).claims(["a_x"], {OFFERING: reader(portal).offering})["a_x"].verdict == "elsewhere"
+
+
+def test_what_the_offering_is_called_on_its_cluster_is_read(portal: StandIn) -> None:
+    portal.resource("a", offering_backend_id="Daint")
+    portal.resource("b", offering_backend_id=None)
+    portal.resource("c")
+    assert [r.offering_backend_id for r in read(portal).resources] == ["Daint", "", ""]

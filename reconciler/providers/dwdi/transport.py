@@ -1,0 +1,103 @@
+"""HTTP to DWDI and its token server: one session, time limits, retries within a budget, proxies."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import MaxRetryError
+from urllib3.util.retry import Retry
+
+from reconciler.errors import ReadError
+
+_RETRIED = (429, 502, 503, 504)
+# a server may ask for hours; a cycle that comes again in minutes need not wait that long
+_LONGEST_RETRY_AFTER = 60
+_CREDENTIALS = re.compile(r"//[^/@\s]*@")
+_UNREACHED = "Is the address right (and socks_proxy, if set), and does this host reach it? The next cycle tries again."
+
+_DISTRUSTED = (
+    "Does this host trust the authority that signed the certificate? REQUESTS_CA_BUNDLE names another list of them; "
+    "verify_ssl: false in the offering switches the check off."
+)
+
+
+def shown(url: str) -> str:
+    """An address for messages: without credentials and without its query."""
+    return _CREDENTIALS.sub("//", url.partition("?")[0])
+
+
+class Transport:
+    """Sends requests and reads whole answers. Counts what it sends."""
+
+    def __init__(self, *, timeout: int, retries: int, verify: bool, proxy: str) -> None:
+        self.requests = 0
+        self._retries = retries
+        self._timeout = (min(10, timeout), timeout)
+        self._verify = verify
+        # given with each request: a proxy of the environment would win over one of the session
+        self._proxies = {"http": proxy, "https": proxy} if proxy else None
+        self._session = requests.Session()
+        self._session.headers["User-Agent"] = "waldur-reconcile"
+        retry = Retry(
+            total=retries,
+            backoff_factor=0.5,
+            backoff_jitter=0.5,
+            backoff_max=30,
+            status_forcelist=_RETRIED,
+            # the only POST asks for a token, and a token too many does no harm
+            allowed_methods=frozenset({"GET", "POST"}),
+            retry_after_max=_LONGEST_RETRY_AFTER,
+            raise_on_status=False,
+        )
+        self._session.mount("https://", HTTPAdapter(max_retries=retry))
+        self._session.mount("http://", HTTPAdapter(max_retries=retry))
+
+    def send(self, method: str, url: str, **parameters: Any) -> requests.Response:
+        """An answer with its whole body, whatever its status. Raises :class:`ReadError` when there is none."""
+        left = self._retries + 1
+        while True:
+            try:
+                response = self._session.request(
+                    method,
+                    url,
+                    timeout=self._timeout,
+                    verify=self._verify,
+                    proxies=self._proxies,
+                    allow_redirects=False,
+                    **parameters,
+                )
+            except requests.exceptions.RequestException as error:
+                # urllib3 retries until the headers are in; what breaks within the body is retried here
+                in_body = _in_body(error)
+                spent = 1 if in_body else self._retries + 1
+                self.requests += spent
+                left -= spent
+                if not in_body or left <= 0:
+                    text = f"{method} {shown(url)}: no whole answer: {_reason(error)}"
+                    distrusted = isinstance(error, requests.exceptions.SSLError)
+                    raise ReadError(_CREDENTIALS.sub("//", text), _DISTRUSTED if distrusted else _UNREACHED) from None
+            else:
+                self.requests += 1 + len(getattr(response.raw.retries, "history", ()))
+                return response
+
+
+def _in_body(error: requests.exceptions.RequestException) -> bool:
+    if isinstance(error, requests.exceptions.ChunkedEncodingError | requests.exceptions.ContentDecodingError):
+        return True
+    final = bool(error.args) and isinstance(error.args[0], MaxRetryError)
+    return type(error) is requests.exceptions.ConnectionError and not final
+
+
+def _reason(error: Exception) -> str:
+    """The reason in a line; requests nests them three deep."""
+    reason: Any = error
+    while True:
+        inner = getattr(reason, "reason", None) or (reason.args[0] if getattr(reason, "args", None) else None)
+        if not isinstance(inner, Exception):
+            break
+        reason = inner
+    text = " ".join(str(reason).split(">: ")[-1].split("): ")[-1].split())
+    return text[:300] or type(error).__name__
