@@ -1,0 +1,122 @@
+"""Usage from DWDI told to Waldur: mixed offerings, falls that are right, silence that is not zero."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from tests.cli.test_usage import Jobs, held, report, users
+from tests.conftest import Program, offering
+from tests.standin.portal import StandIn
+from tests.standin.warehouse import CLIENT, SECRET, Warehouse
+
+NOW = datetime.now(UTC)
+THIS = f"{NOW:%Y-%m}"
+COMPONENTS = {"node_hours": {"measured_unit": "node-hours", "accounting_type": "limit", "unit_factor": 1, "label": "N"}}
+
+
+@pytest.fixture
+def jobs(tmp_path: Any) -> Jobs:
+    return Jobs(tmp_path / "bin")
+
+
+@pytest.fixture
+def site(tmp_path: Any, portal: StandIn, warehouse: Warehouse, jobs: Jobs) -> Program:
+    """Orders and members are SLURM's, usage is DWDI's."""
+    program = Program(tmp_path)
+    about = offering(
+        portal.url,
+        order_processing_backend="slurm",
+        membership_sync_backend="slurm",
+        reporting_backend="cscs-dwdi-compute",
+        backend_components=COMPONENTS,
+        backend_settings={
+            "slurm_bin_path": str(jobs.directory),
+            "cscs_dwdi_api_url": warehouse.url,
+            "cscs_dwdi_client_id": CLIENT,
+            "cscs_dwdi_client_secret": SECRET,
+            "cscs_dwdi_oidc_token_url": warehouse.token_url,
+        },
+    )
+    program.document["offerings"] = [about]
+    program.document["reconcile"]["http_retries"] = 1
+    program.document["reporting_periods"] = 1
+    portal.world["offering"]["components"] = [{"uuid": "c" * 32, "type": "node_hours", "billing_type": "limit"}]
+    portal.resource("g207", backend_id="g207", offering_backend_id="Daint", limits={"node_hours": 1000})
+    portal.user("amy", "climate")
+    portal.forget()
+    return program
+
+
+def test_a_mixed_offering(site: Program, portal: StandIn, warehouse: Warehouse) -> None:
+    warehouse.hours("g207", "amy", "500.25", cluster="daint", date=f"{THIS}-01")
+    warehouse.hours("g207", "amy", "0.5", cluster="daint", date=f"{THIS}-02")
+    warehouse.hours("g207", "bob", "1000.5", cluster="daint", date=f"{THIS}-02")
+    warehouse.hours("g207", "bob", "77", cluster="eiger", date=f"{THIS}-02")  # another cluster's
+    report(site)
+    assert held(portal, "g207") == {"node_hours": "1501.25"}
+    assert users(portal, "node_hours", "g207") == {"amy": "500.75", "bob": "1000.50"}
+    assert warehouse.issued() == 1  # one token for everything
+    portal.forget()
+    assert "No changes" in report(site)
+    assert portal.writes() == []
+
+
+def test_what_dwdi_takes_back_is_sent(site: Program, portal: StandIn, warehouse: Warehouse) -> None:
+    warehouse.hours("g207", "amy", "500", cluster="daint", date=f"{THIS}-01")
+    report(site)
+    warehouse.reset()
+    warehouse.hours("g207", "amy", "400", cluster="daint", date=f"{THIS}-01")
+    report(site)
+    assert held(portal, "g207") == {"node_hours": "400.00"}
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"body": "<html>maintenance</html>", "status": 200},
+        {"body": '{"detail": "down"}', "status": 200},
+        {"body": '{"compute": null}', "status": 200},
+        {"status": 503},
+    ],
+)
+def test_silence_is_not_zero(site: Program, portal: StandIn, warehouse: Warehouse, fault: dict[str, Any]) -> None:
+    warehouse.hours("g207", "amy", "500", cluster="daint", date=f"{THIS}-01")
+    report(site)
+    warehouse.faults({"path": "compute/usage-month", "times": 9, **fault})
+    said = report(site, code=1)
+    assert "compute/usage-month/account" in said
+    assert held(portal, "g207") == {"node_hours": "500.00"}
+
+
+def test_show_and_verify_beside_slurm(site: Program, portal: StandIn, warehouse: Warehouse, jobs: Jobs) -> None:
+    warehouse.hours("g207", "amy", "250", cluster="daint", date=f"{THIS}-01")
+    assert "250.00" in site("usage", "show").out
+    said = site("usage", "verify", "--all")
+    assert "DWDI" in said.out and "sacct" in said.out and "DIFFERS" in said.out
+
+
+def test_online_check(site: Program, portal: StandIn, warehouse: Warehouse, jobs: Jobs) -> None:
+    program = jobs.directory / "sacctmgr"
+    program.write_text("#!/bin/sh\necho Cluster\necho testbed\n")
+    program.chmod(0o755)
+    ran = site("config", "check", "--online")
+    assert ran.code == 0, ran.both
+    assert "usage from DWDI compute: token for" in ran.out
+    assert "slurmdbd answers, clusters: testbed" in ran.out
+    assert "Waldur: offering 'Cluster A' as user" in ran.out
+    site.document["offerings"][0]["backend_settings"]["cscs_dwdi_client_secret"] = "wrong-s3cret"
+    ran = site("config", "check", "--online")
+    assert ran.code == 1
+    assert "FAIL" in ran.out and "wrong-s3cret" not in ran.both
+
+
+def test_only_reporting_needs_no_cluster(site: Program, portal: StandIn, warehouse: Warehouse) -> None:
+    about = site.document["offerings"][0]
+    about.update(order_processing_backend="", membership_sync_backend="")
+    warehouse.hours("g207", "amy", "250", cluster="daint", date=f"{THIS}-01")
+    assert site("apply", "--auto-approve").code == 0
+    assert held(portal, "g207") == {"node_hours": "250.00"}
+    assert site("plan", "--detailed-exitcode").code == 0
