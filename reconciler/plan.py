@@ -173,7 +173,9 @@ def of_mode(changes: Sequence[Change], mode: Mode) -> list[Change]:
     usage = [c for c in changes if c.address.kind == "waldur.usage"]
     if mode is Mode.REPORT:
         return usage
-    ours = [c for c in changes if any(a.kind == "waldur.order" for a in (c.address, *c.needs))]
+    ours = _with_followers(
+        [c for c in changes if any(a.kind == "waldur.order" for a in (c.address, *c.needs))], changes
+    )
     orders = _with_needs(ours, changes)
     if mode is Mode.ORDERS:
         return orders
@@ -182,6 +184,31 @@ def of_mode(changes: Sequence[Change], mode: Mode) -> list[Change]:
     bound = {id(c) for c in ours}
     rest = _with_needs([c for c in changes if id(c) not in taken], changes)
     return [c for c in rest if id(c) not in bound]
+
+
+def _with_followers(chosen: Sequence[Change], changes: Sequence[Change]) -> list[Change]:
+    """These changes with all that can only be made once they are."""
+    found = {id(c) for c in chosen}
+    before = -1
+    while len(found) > before:
+        before = len(found)
+        leading = {c.address for c in changes if id(c) in found}
+        made = {c.address for c in changes if id(c) in found and c.action is Action.CREATE}
+        found |= {id(c) for c in changes if c.needs & leading or set(_depends(c)) & made or _moved(c) in leading}
+    return [c for c in changes if id(c) in found]
+
+
+def _moved(change: Change) -> Address | None:
+    """The user whose default account has to move before this association can go."""
+    if change.action is Action.DELETE and change.address.kind == "slurm.association":
+        return kinds.user(change.address.key[1])
+    return None
+
+
+def _depends(change: Change) -> tuple[Address, ...]:
+    if change.action is Action.DELETE:
+        return ()
+    return KINDS[change.address.kind].depends(change.address.key, change.after or {})
 
 
 def select(changes: Sequence[Change], targets: Sequence[str], offering: str = "") -> list[Change]:
@@ -209,10 +236,8 @@ def _with_needs(chosen: Sequence[Change], changes: Sequence[Change]) -> list[Cha
             continue
         wanted.add(id(change))
         queue += [c for a in change.needs for c in by_address.get(a, ())]
-        if change.action is not Action.DELETE:
-            needed = KINDS[change.address.kind].depends(change.address.key, change.after or {})
-            queue += [c for a in needed for c in by_address.get(a, ()) if c.action is not Action.DELETE]
-        else:
+        queue += [c for a in _depends(change) for c in by_address.get(a, ()) if c.action is not Action.DELETE]
+        if change.action is Action.DELETE:
             queue += _hanging(change, changes)
     return [c for c in changes if id(c) in wanted]
 
