@@ -23,7 +23,7 @@ from reconciler.providers.usage import UsageSource
 from reconciler.state import kinds
 from reconciler.state.diff import diff
 from reconciler.state.facts import Facts
-from reconciler.state.model import Address, Desired, Note, State
+from reconciler.state.model import Address, Desired, Note, Obj, State
 from reconciler.state.period import Period, recent
 from reconciler.state.usage import Accounted
 from reconciler.store import cluster_lock
@@ -48,7 +48,11 @@ class Planned:
 
     plan: Plan
     part: Part
-    reading: None = None
+
+    @property
+    def reading(self) -> Part:
+        """What it was made from."""
+        return self.part
 
 
 class Accounting:
@@ -69,6 +73,7 @@ class Accounting:
         self.runner = runner
         self.clock = clock
         self.portals = portals if portals is not None else {o.name: portal_of(o, config) for o in self.offerings}
+        self._unread: dict[str, ReconcileError] = {}  # offerings whose portal did not answer
         self._sacct: dict[str, SacctSource] = {}
         self._sources: dict[str, UsageSource] = {}
 
@@ -115,6 +120,9 @@ class Accounting:
         """
         part = Part()
         fall = self.config.reconcile.guards.allow_decrease or ALLOW_DECREASE in allowed
+        for offering in self.offerings:
+            if offering.name in self._unread:
+                _failed(part, offering, periods[-1], self._unread[offering.name])
         served = [o for o in self._served(part, periods) if o.name in facts and not o.from_file]
         metered = self._metered(served, facts, part)
         now = Period.of(self.clock(), self.config.timezone)
@@ -134,7 +142,9 @@ class Accounting:
                         # servers that take no dates go by their own clock, which is in UTC
                         current=period == now
                         and (facts[offering.name].takes_states or period == Period.of(self.clock(), "UTC")),
-                        may_fall=source.may_fall or fall,
+                        # silence of a whole source is not believed: it may be in trouble
+                        may_fall=fall or (source.may_fall and _tells(accounted)),
+                        before=self._before(offering, facts[offering.name], period, held),
                     )
                     self._add(part, self._with_staff(account) if told else account)
                 except ReconcileError as error:
@@ -151,6 +161,24 @@ class Accounting:
             except ConfigError as error:
                 _failed(part, offering, periods[-1], error)
         return found
+
+    def _before(
+        self, offering: Offering, facts: Facts, period: Period, held: State
+    ) -> dict[str, list[tuple[str, Obj]]]:
+        """What the portal holds of ended resources whose account another one has taken over within the period."""
+        source = self.source(offering)
+        live = {r.uuid for r in facts.resources}
+        fresh = {source.key(r): r.uuid for r in facts.resources if r.created and r.created >= period.first}
+        others = [a for a in held if a.key[0] not in live]
+        if not fresh or not others:
+            return {}
+        keys = {r.uuid: source.key(r) for r in self.portals[offering.name].ended(period.first)}
+        found: dict[str, list[tuple[str, Obj]]] = defaultdict(list)
+        for address in others:
+            heir = fresh.get(keys.get(address.key[0], ""))
+            if heir:
+                found[heir].append((address.key[2], held[address]))
+        return dict(found)
 
     def _with_staff(self, account: Account) -> Account:
         """Ask who the token is only where a month that is over would be changed."""
@@ -220,11 +248,17 @@ class Accounting:
             yield
 
     def facts(self, progress: Progress = lambda text: None) -> dict[str, Facts]:
-        """What the portals know of resources and people. Raises :class:`ReadError`."""
+        """What the portals know of resources and people. Raises :class:`ReadError` where none of them answers."""
         found = {}
+        self._unread = {}
         for offering in self.offerings:
             progress(f"{self.label}: reading offering {offering.name}")
-            found[offering.name] = self.portals[offering.name].usage_facts()
+            try:
+                found[offering.name] = self.portals[offering.name].usage_facts()
+            except ReconcileError as error:
+                self._unread[offering.name] = error
+        if self._unread and not found:
+            raise next(iter(self._unread.values()))
         return found
 
     def plan(
@@ -266,12 +300,21 @@ class Accounting:
         require_fresh(plan, actual)
 
     def apply(self, plan: Plan, *, reading: object = None, listener: Listener | None = None) -> Outcome:
-        """Tell the portals."""
+        """Tell the portals. Without a ``reading`` of this moment the plan's preconditions are checked.
+
+        Raises :class:`StalePlanError`; nothing is told then.
+        """
+        if reading is None:
+            self.require_fresh(plan)
         return tell(self.portals, plan, listener)
 
     def remember(self) -> str:
         """Nothing is to be remembered of usage."""
         return ""
+
+
+def _tells(accounted: Accounted) -> bool:
+    return any(any(used.total.values()) for used in accounted.used.values())
 
 
 def _failed(part: Part, offering: Offering, period: Period, error: ReconcileError) -> None:

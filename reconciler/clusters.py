@@ -44,7 +44,7 @@ def clusters(config: Config, offering: str = "") -> list[Cluster]:
 
 
 def accountings(config: Config, offering: str = "", *, alone: bool = False) -> list[Accounting]:
-    """Usage by cluster, and by offering where there is none; ``offering`` picks its group.
+    """Usage by cluster, and of all offerings without one; ``offering`` picks its group.
 
     ``alone``: only offerings that no cluster's cycle looks after.
     """
@@ -52,7 +52,8 @@ def accountings(config: Config, offering: str = "", *, alone: bool = False) -> l
     for one in config.offerings:
         if one.reports and not one.from_file and not (alone and one.uses_slurm):
             on_cluster = one.uses_slurm or one.reporting == "slurm"
-            name = fold(one.backend_settings.cluster_name or "default") if on_cluster else one.name
+            # those without any are looked at together: two resources of one account must be seen
+            name = fold(one.backend_settings.cluster_name or "default") if on_cluster else "dwdi"
             groups.setdefault(f"{USAGE}{name}", []).append(one)
     return [
         Accounting(config, label, members, CommandRunner(_runner(config, members[0])))

@@ -14,12 +14,12 @@ from reconciler.accounting import Accounting, Part
 from reconciler.apply import Executor
 from reconciler.chains import Source, Standing
 from reconciler.config import Config, Offering, Runner
-from reconciler.errors import CommandError, ReadError, ReconcileError
+from reconciler.errors import CommandError, LockedError, ReadError, ReconcileError
 from reconciler.memory import Memory, Name
 from reconciler.orders import with_orders
 from reconciler.outcome import Listener, Outcome
 from reconciler.people import Named, former, named, present
-from reconciler.plan import Mode, Plan, now_text, ordered, require_fresh, restricted
+from reconciler.plan import USAGE, Mode, Plan, now_text, ordered, require_fresh, restricted
 from reconciler.portals import portal_of
 from reconciler.providers.portal import Portal
 from reconciler.providers.runner import CommandRunner
@@ -29,7 +29,7 @@ from reconciler.reported import report
 from reconciler.state import kinds, ownership
 from reconciler.state.catalog import catalog_of, check
 from reconciler.state.diff import Action, Change, diff
-from reconciler.state.facts import Claim
+from reconciler.state.facts import TERMINATE, Claim, Resource
 from reconciler.state.kinds import KINDS
 from reconciler.state.model import Address, Desired, Note, State
 from reconciler.state.naming import fold
@@ -87,8 +87,9 @@ class Cluster:
         self._asked: set[str] = set()
         self._remembered: Mapping[tuple[str, str], frozenset[str]] = {}
         self.portals: dict[str, Portal] = {o.name: portal_of(o, config) for o in offerings}
-        self.accounting = Accounting(config, self.label, offerings, self.runner, self.portals, clock)
+        self.accounting = Accounting(config, f"{USAGE}{self.label}", offerings, self.runner, self.portals, clock)
         self._to_report: set[Address] = set()
+        self._usage_elsewhere = False  # another process tells it at this moment
         self._reported = False  # usage was looked after, as far as it went
 
     @property
@@ -104,7 +105,13 @@ class Cluster:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the right to apply to this cluster."""
-        with cluster_lock(self.config.reconcile.state_dir, self.label):
+        with ExitStack() as held:
+            held.enter_context(cluster_lock(self.config.reconcile.state_dir, self.label))
+            if self.accounting.offerings:
+                try:
+                    held.enter_context(self.accounting.locked())
+                except LockedError:
+                    self._usage_elsewhere = True
             yield
 
     def plan(
@@ -153,14 +160,11 @@ class Cluster:
         screened = self._guarded(diff(desired, reading.state), built, reading, allowed)
         homes_ = self._homes(desired)
         wanted = report(built, desired, reading.state, screened.changes, self.config, now, screened.busy, self._absent)
-        usage = Part()
-        if usage_too and mode is Mode.ALL and self._usage_wanted(targets, now):
-            told_of = {s.offering.name: s.facts for s in sources}
-            usage = self.accounting.part(told_of, self.accounting.periods, allowed=allowed, progress=progress)
-            self._reported = not usage.failures and not targets
+        usage = self._usage(sources, targets, mode, now, allowed, progress) if usage_too else Part()
         others = (people.desired, homes_.desired, wanted, usage.desired)
         actual = {**reading.state, **told, **homes_.actual, **usage.actual}
-        changes = [*screened.changes, *(c for d in others for c in diff(d, actual))]
+        unread = frozenset(n.offering for n in usage.desired.refused if n.address.kind == "waldur.offering")
+        changes = _reported_first([*screened.changes, *(c for d in others for c in diff(d, actual))], sources, unread)
         live = [c for c in changes if not c.blocked]
         plan = Plan(
             cluster=reading.cluster,
@@ -222,6 +226,28 @@ class Cluster:
                 if self._reported and self._to_report and not self._to_report & outcome.failures.keys():
                     self.memory.remember_reported(self.clock())
             return outcome
+
+    def _usage(
+        self,
+        sources: Sequence[Source],
+        targets: Sequence[str],
+        mode: Mode,
+        now: datetime,
+        allowed: frozenset[str],
+        progress: Progress,
+    ) -> Part:
+        """Usage, as far as this cycle looks after it: what ends is always reported, as Waldur takes nothing later."""
+        told = {s.offering.name: s.facts for s in sources}
+        if self._usage_elsewhere or mode not in (Mode.ALL, Mode.ORDERS):
+            return Part()
+        if mode is Mode.ALL and self._usage_wanted(targets, now):
+            part = self.accounting.part(told, self.accounting.periods, allowed=allowed, progress=progress)
+            self._reported = not part.failures and not targets
+            return part
+        ending = {name: replace(f, resources=tuple(r for r in f.resources if _ends(r))) for name, f in told.items()}
+        if not any(f.resources for f in ending.values()):
+            return Part()
+        return self.accounting.part(ending, self.accounting.periods, allowed=allowed, progress=progress)
 
     def _usage_wanted(self, targets: Sequence[str], now: datetime) -> bool:
         """Whether usage belongs to this cycle: where it is named, and otherwise every so many minutes."""
@@ -381,6 +407,33 @@ class Cluster:
         except (CommandError, ReadError) as error:
             return guard.Activity(unknown=error.message)
         return guard.Activity(active, used)
+
+
+def _ends(resource: Resource) -> bool:
+    return resource.order is not None and resource.order.type == TERMINATE
+
+
+def _reported_first(changes: Sequence[Change], sources: Sequence[Source], unread: frozenset[str]) -> list[Change]:
+    """An order that ends a resource is done after its usage was told, and waits where that could not be read."""
+    usage: dict[str, set[Address]] = {}
+    for change in changes:
+        if change.address.kind == "waldur.usage" and not change.blocked:
+            usage.setdefault(change.address.key[0], set()).add(change.address)
+    last = {
+        kinds.order(r.order.uuid): frozenset(usage[r.uuid])
+        for s in sources
+        for r in s.facts.resources
+        if r.order is not None and _ends(r) and r.uuid in usage
+    }
+    waiting = {
+        kinds.order(r.order.uuid)
+        for s in sources
+        for r in s.facts.resources
+        if r.order is not None and _ends(r) and s.offering.name in unread
+    }
+    why = "its usage could not be read, and Waldur takes none of a resource that has ended"
+    changes = [replace(c, needs=c.needs | last[c.address]) if c.address in last else c for c in changes]
+    return [replace(c, blocked=c.blocked or why) if c.address in waiting else c for c in changes]
 
 
 def _consented(built: build.Built) -> frozenset[str]:

@@ -50,7 +50,7 @@ def figures(accounts: Iterable[Account], by: By = By.ACCOUNT, only: str = "") ->
     found: list[Figure] = []
     for account in accounts:
         for resource in account.facts.resources:
-            if only and fold(only) not in (fold(resource.backend_id), resource.uuid, fold(resource.name)):
+            if only and not _is(resource, only):
                 continue
             used = account.accounted.used.get(resource.uuid)
             if used is not None:
@@ -85,6 +85,20 @@ def _amount(value: object) -> str:
         return "" if value is None else rounded(Fraction(decimal(value)))
     except UnitError:
         return ""
+
+
+def incomplete(accounts: Iterable[Account], only: str = "") -> list[str]:
+    """What is shown with less than was used, or not at all, and why."""
+    return [
+        f"account {r.backend_id}, {a.period}: incomplete: {used.incomplete}"
+        for a in accounts
+        for r in a.facts.resources
+        if (used := a.accounted.used.get(r.uuid)) is not None and used.incomplete and (not only or _is(r, only))
+    ]
+
+
+def _is(resource: Resource, name: str) -> bool:
+    return fold(name) in (fold(resource.backend_id), resource.uuid, fold(resource.name))
 
 
 def known(accounts: Sequence[Account], only: str) -> bool:

@@ -13,7 +13,7 @@ from reconciler.state.diff import MOMENTS, Action, Change, values_of
 from reconciler.state.kinds import KINDS, Kind, Stage, on_cluster
 from reconciler.state.model import Address, Note, State
 
-#: how plans of usage alone are labelled: usage-CLUSTER, or usage-OFFERING where there is no cluster
+#: how plans of usage alone are labelled: usage-CLUSTER, or usage-dwdi where there is no cluster
 USAGE = "usage-"
 
 

@@ -39,7 +39,7 @@ class Reporting:
         if state is None:
             return
         # a plan that was changed within the month has a row of its own, known only once it was written
-        again = [c for c in totals if c.address not in problems and _differs(c, state)]
+        again = [c for c in totals if _several_plans(c, state) and _differs(c, state)]
         if again:
             problems |= self._totals(portal, period, again)
             state = self._read(portal, period, changes, users=False)
@@ -98,6 +98,11 @@ class Reporting:
                 if change.address not in self.record.outcome.failures:
                     self.record.fail(change, f"not confirmed, Waldur could not be read again: {error.message}")
             return None
+
+
+def _several_plans(change: Change, state: State) -> bool:
+    present = state.get(change.address)
+    return present is not None and "plans" in present.values
 
 
 def _differs(change: Change, state: State) -> bool:

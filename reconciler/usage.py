@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
 
@@ -36,6 +36,8 @@ class Account:
     current: bool = True  # the period is still running
     staff: bool = False  # the token may set past months of every component
     may_fall: bool = False  # less than before is no sign of trouble
+    # by resource: components of ended resources that had its account in this period, as the portal holds them
+    before: Mapping[str, Sequence[tuple[str, Obj]]] = field(default_factory=dict)
 
 
 @dataclass
@@ -56,6 +58,7 @@ def desired(account: Account) -> Desired:
         used = account.accounted.used.get(resource.uuid)
         if used is None:
             continue
+        used = _folded(less(used, account.before.get(resource.uuid, ())))
         if resource.state not in TAKING:
             if any(used.total.values()):
                 text = f'"{resource.name}": its usage is not reported: Waldur takes none in state {resource.state}'
@@ -73,6 +76,7 @@ def _component(result: Desired, notes: _Notes, account: Account, resource: Resou
     address = kinds.usage(resource.uuid, str(account.period), name)
     have = account.told.get(address)
     held = values_of(have) if have is not None else {}
+    plans = str(held.pop("plans", ""))
     values = _values(name, used, held)
     if have is None and values["total"] == _NOTHING and not used.incomplete:
         return  # nothing was used and nothing is held
@@ -85,12 +89,41 @@ def _component(result: Desired, notes: _Notes, account: Account, resource: Resou
     if not account.current and not _settable(account, name):
         notes.past.add(resource.name)
         return
-    why = _why_not(account, name, used, values, held)
+    why = _why_not(account, name, used, values, held, plans)
     wanted: dict[str, Wanted] = {
         n: Refused(v, why) if why and (v != held.get(n) or used.incomplete) else v for n, v in values.items()
     }
     reason = f'resource "{resource.name}", account {resource.backend_id}: {account.source} of {account.period}'
     result.objects[address] = Obj(wanted, reason, frozenset({account.offering.name}))
+
+
+def _folded(used: Used) -> Used:
+    """Users in one spelling, as Waldur's are compared."""
+    if all(user == fold(user) for user in used.users):
+        return used
+    users: dict[str, dict[str, Fraction]] = {}
+    for user, amounts in used.users.items():
+        mine = users.setdefault(fold(user), {})
+        for name, amount in amounts.items():
+            mine[name] = mine.get(name, Fraction(0)) + amount
+    return replace(used, users=users)
+
+
+def less(used: Used, told: Iterable[tuple[str, Obj]]) -> Used:
+    """Usage without what was told already of an ended resource that had the same account in the same month."""
+    total = dict(used.total)
+    users = {fold(u): dict(a) for u, a in used.users.items()}
+    nothing = Fraction(0)
+    found = False
+    for name, held in told:
+        found = True
+        values = values_of(held)
+        if name in total:
+            total[name] = max(nothing, total[name] - Fraction(str(values["total"])))
+        for user, amount in amounts_of(values.get("users")).items():
+            mine = users.setdefault(user, {})
+            mine[name] = max(nothing, mine.get(name, nothing) - Fraction(amount))
+    return replace(used, total=total, users=users) if found else used
 
 
 def _values(name: str, used: Used, held: Mapping[str, Value]) -> dict[str, Value]:
@@ -109,12 +142,13 @@ def _settable(account: Account, name: str) -> bool:
     return account.staff or account.facts.billing.get(name, Billing("limit")).type == "limit"
 
 
-def _why_not(account: Account, name: str, used: Used, values: Mapping[str, Value], held: Mapping[str, Value]) -> str:
+def _why_not(
+    account: Account, name: str, used: Used, values: Mapping[str, Value], held: Mapping[str, Value], plans: str
+) -> str:
     """Why an amount must not be sent, or nothing."""
     if used.incomplete:
-        quoted = f", like {account.accounted.bad[0]!r}" if account.accounted.bad else ""
-        return f"incomplete, so not sent: {used.incomplete}{quoted}"
-    fallen = "" if account.may_fall else _fall(values, held)
+        return f"incomplete, so not sent: {used.incomplete}"
+    fallen = "" if account.may_fall else _fall(values, held, plans)
     if fallen:
         return (
             f"{fallen}: were accounting records purged, or did the query fail? "
@@ -128,8 +162,16 @@ def _why_not(account: Account, name: str, used: Used, values: Mapping[str, Value
     return ""
 
 
-def _fall(values: Mapping[str, Value], held: Mapping[str, Value]) -> str:
-    """What would sink below what the portal holds, or nothing."""
+def _fall(values: Mapping[str, Value], held: Mapping[str, Value], plans: str) -> str:
+    """What would sink below what the portal holds, or nothing.
+
+    Rows of several plans of a month may hold the same usage twice, where a run died between two requests: their sum
+    says nothing then, the largest of them does.
+    """
+    if plans:
+        largest = max(Decimal(amount) for amount in plans.split(","))
+        falls = Decimal(str(values["total"])) < largest
+        return f"it would fall from {largest} to {values['total']}" if falls else ""
     if held and Decimal(str(values["total"])) < Decimal(str(held["total"])):
         return f"it would fall from {held['total']} to {values['total']}"
     after = amounts_of(values["users"])

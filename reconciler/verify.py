@@ -19,7 +19,7 @@ from reconciler.state.diff import values_of
 from reconciler.state.facts import Facts
 from reconciler.state.naming import fold
 from reconciler.state.period import Period
-from reconciler.state.usage import Amounts, rounded
+from reconciler.state.usage import Amounts, count, rounded
 
 WALDUR, SLURMCTLD = "Waldur", "slurmctld"
 _CENT = Fraction(1, 100)
@@ -68,7 +68,7 @@ def verify(
             rows += _counted(accounting, slurm, facts, share, notes)
         except ReconcileError as error:
             problems.append(str(error))
-    return Verified(tuple(rows), tuple(notes), tuple(problems))
+    return Verified(tuple(rows), tuple(dict.fromkeys(notes)), tuple(problems))
 
 
 def _on_slurm(offering: Offering) -> bool:
@@ -93,6 +93,8 @@ def _periods(
             used = account.accounted.used.get(resource.uuid)
             if used is None:
                 continue
+            if used.incomplete:
+                problems.append(f"account {resource.backend_id}, {period}: incomplete: {used.incomplete}")
             for name in offering.backend_components:
                 amounts: dict[str, Fraction] = {}
                 if name in used.total:
@@ -158,6 +160,9 @@ def _counted(
                 notes.append(f"slurmctld has no account {name!r}")
                 continue
             for component, settings in offering.backend_components.items():
+                if len(settings.reported_factors(component)) > 1:
+                    notes.append(f"component {component!r} of several TRES: slurmctld counts each of them alone")
+                    continue
                 amounts = {
                     SacctSource.name: used[resource.uuid].total[component],
                     SLURMCTLD: _units(minutes, settings, component),
@@ -172,6 +177,7 @@ def _counted(
 
 
 def _units(minutes: Mapping[str, int], component: Component, name: str) -> Fraction:
-    """TRES-minutes in Waldur's units; of several TRES the largest share."""
-    factors = component.reported_factors(name)
-    return max((Fraction(minutes.get(t, 0)) / Fraction(f) for t, f in factors.items()), default=Fraction(0))
+    """TRES-minutes of the component's only TRES in Waldur's units; of a generic resource, of all its types."""
+    (tres, factor) = next(iter(component.reported_factors(name).items()))
+    known = {t: Fraction(n) for t, n in minutes.items()}
+    return count(known, tres) / Fraction(factor)

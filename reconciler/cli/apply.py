@@ -9,12 +9,13 @@ from typing import Annotated
 
 import typer
 
+from reconciler.accounting import Accounting, Part
 from reconciler.cli import options
 from reconciler.cli.interface import BLOCKED, DONE, FAILED, REFUSED, Interface, worst
 from reconciler.clusters import Scope, accountings, clusters, offering_name
 from reconciler.config import Config
 from reconciler.errors import ReconcileError
-from reconciler.outcome import Outcome
+from reconciler.outcome import Listener, Outcome
 from reconciler.plan import USAGE, Mode, Plan
 from reconciler.planfile import load
 from reconciler.providers.slurm.read import Reading
@@ -100,19 +101,25 @@ def cycle(
     return _perform(cluster, planned.plan, interface, None if ask else planned.reading)
 
 
-def _perform(cluster: Scope, plan: Plan, interface: Interface, reading: Reading | None) -> int:
+def _perform(cluster: Scope, plan: Plan, interface: Interface, reading: Reading | Part | None) -> int:
     if plan.refusals:
         for refusal in plan.refusals:
             interface.problem(f"refused: {refusal.text}; nothing was done", f"To allow it: {refusal.lifted_by}")
         return REFUSED
     if plan.changes:
-        outcome = interface.run(plan, lambda listener: cluster.apply(plan, reading=reading, listener=listener))
+        outcome = interface.run(plan, lambda listener: _applied(cluster, plan, reading, listener))
         interface.result(outcome)
         if outcome.failures:
             return FAILED
     elif interface.json:
         interface.result(Outcome())
     return BLOCKED if plan.stuck else DONE
+
+
+def _applied(cluster: Scope, plan: Plan, reading: Reading | Part | None, listener: Listener) -> Outcome:
+    if isinstance(cluster, Accounting):
+        return cluster.apply(plan, reading=reading if isinstance(reading, Part) else None, listener=listener)
+    return cluster.apply(plan, reading=reading if isinstance(reading, Reading) else None, listener=listener)
 
 
 def _saved(config: Config, path: Path, interface: Interface, allowed: frozenset[str]) -> int:

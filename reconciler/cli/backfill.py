@@ -72,8 +72,7 @@ def backfill(
         try:
             if staff_check and not dry_run:
                 _require_staff(one)
-            with one.locked():
-                codes += _run(one, months, name, interface, documents, dry_run, allow_decrease, json_output, verbose)
+            codes += _run(one, months, name, interface, documents, dry_run, allow_decrease, json_output, verbose)
         except ReconcileError as error:
             interface.problem(f"{one.label}: {error.message}", error.hint)
             codes.append(FAILED)
@@ -162,9 +161,22 @@ def _month(
 ) -> tuple[int, str, dict[str, object]]:
     """One month: exit code, what to say, and the same for programs."""
     try:
-        planned = one.plan(periods=[month], offering=offering, facts=facts, allowed=allowed)
+        with one.locked():
+            return _locked_month(one, month, offering, facts, allowed, interface, dry_run)
     except ReconcileError as error:
         return FAILED, f"failed: {error}", {"state": "failed", "error": str(error)}
+
+
+def _locked_month(
+    one: Accounting,
+    month: Period,
+    offering: str,
+    facts: Mapping[str, Facts],
+    allowed: frozenset[str],
+    interface: Interface | None,
+    dry_run: bool,
+) -> tuple[int, str, dict[str, object]]:
+    planned = one.plan(periods=[month], offering=offering, facts=facts, allowed=allowed)
     plan = planned.plan
     stuck = BLOCKED if plan.stuck or plan.waiting else DONE
     counts: dict[str, object] = {"changes": len(plan.changes), "blocked": len(plan.blocked)}
@@ -176,8 +188,9 @@ def _month(
             interface.console.print(plan_text(plan))
         return stuck, f"{len(plan.changes)} to send{said}", {"state": "planned", **counts}
     if not plan.changes:
+        said += "".join(f"; {w.text}" for w in plan.warnings if "no job of anybody" in w.text)
         return stuck, f"already right{said}", {"state": "equal", **counts}
-    outcome = one.apply(plan)
+    outcome = one.apply(plan, reading=planned.part)
     if outcome.failures:
         address, why = next(iter(outcome.failures.items()))
         text = f"failed: {len(outcome.failures)} of {len(plan.changes)}, first {address}: {why}"

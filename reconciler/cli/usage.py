@@ -14,7 +14,7 @@ from reconciler.cli.interface import DONE, FAILED, Interface, worst
 from reconciler.clusters import offering_name
 from reconciler.config import Config
 from reconciler.errors import ReconcileError
-from reconciler.figures import By, Figure, figures, known
+from reconciler.figures import By, Figure, figures, incomplete, known
 from reconciler.plan import Mode
 from reconciler.render.usage import comparison_document, comparison_table, csv_text, document, table
 from reconciler.state.period import Period, span
@@ -136,6 +136,7 @@ def show(
             problems.append(f"{one.label}: {error}")
             continue
         problems += [f"{one.label}: {e}" for e in part.failures]
+        problems += incomplete(part.accounts, account)
         rows += figures(part.accounts, by, account)
         found = found or known(part.accounts, account)
     if json_output:

@@ -160,6 +160,10 @@ class FilePortal:
         """A file holds no usage."""
         return {}
 
+    def ended(self, since: date) -> list[Resource]:
+        """None: a file tells no dates."""
+        return []
+
     def staff(self) -> bool:
         """Nobody's."""
         return False

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import date, datetime
 from typing import Protocol
 
 from reconciler.config import Offering
 from reconciler.state.diff import Change
-from reconciler.state.facts import Claim, Facts, Project
+from reconciler.state.facts import Claim, Facts, Project, Resource
 from reconciler.state.model import Address, State
 from reconciler.state.period import Period
 
@@ -45,6 +45,9 @@ class Portal(Protocol):
 
     def usages(self, period: Period, *, users: bool = True) -> State:
         """What the portal holds of usage in a month."""
+
+    def ended(self, since: date) -> list[Resource]:
+        """Resources that ended since a day."""
 
     def staff(self) -> bool:
         """Whether past months of every component may be set."""

@@ -56,8 +56,13 @@ class CommandRunner:
 
     def argv(self, program: str, *arguments: str) -> list[str]:
         """The argv that reaches the cluster, with the configured prefix."""
+        return self._reaching(self._command(program, *arguments))
+
+    def _command(self, program: str, *arguments: str) -> list[str]:
+        return [*(["sudo", "-n"] if self.settings.sudo else []), self._path(program), *arguments]
+
+    def _reaching(self, command: list[str]) -> list[str]:
         settings = self.settings
-        command = [*(["sudo", "-n"] if settings.sudo else []), self._path(program), *arguments]
         if settings.container:
             return ["docker", "exec", "-i", settings.container, *command]
         if settings.ssh_host:
@@ -82,13 +87,10 @@ class CommandRunner:
         Raises :class:`CommandError` if it cannot start or says nothing for as long as the time limit. Variables
         of the ``environment`` reach the other side of docker and ssh; sudo drops those it does not know.
         """
-        prefixed = self.settings.container or self.settings.ssh_host
-        # sudo is not asked for env, since who may run env may run everything
-        if prefixed and not self.settings.sudo:
-            assigned = [f"{k}={v}" for k, v in environment.items()]
-            argv = self.argv("env", *assigned, self._path(program), *arguments)
-        else:
-            argv = self.argv(program, *arguments)
+        # before sudo, which keeps TZ: who may run env as root may run everything
+        remote = self.settings.container or self.settings.ssh_host
+        assigned = ["env", *(f"{k}={v}" for k, v in environment.items())] if remote else []
+        argv = self._reaching([*assigned, *self._command(program, *arguments)])
         with tempfile.TemporaryFile() as said:
             process = self._start(argv, stderr=said, environment=environment)
             output = Lines(process, argv, self.settings.timeout, said)

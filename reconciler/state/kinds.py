@@ -227,7 +227,8 @@ KINDS: dict[str, Kind] = {
             0,
             (
                 Field("total", Compare.TEXT, "amount in Waldur's unit, with two decimals"),
-                Field("users", Compare.AMOUNTS, "the same by user, without those that are unknown"),
+                Field("users", Compare.AMOUNTS, "the same by user"),
+                Field("plans", Compare.TEXT, "Waldur's amounts by plan, where the resource had several in the month"),
             ),
             stage=Stage.USAGE,
         ),

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
+# before there was any SLURM
+_FIRST_YEAR = 2000
+
 
 @dataclass(frozen=True, order=True, slots=True)
 class Period:
@@ -50,7 +53,7 @@ class Period:
             day = date(int(match[1]), int(match[2]), int(match[3] or 1)) if match else None
         except ValueError:
             day = None
-        if day is None:
+        if day is None or day.year < _FIRST_YEAR:
             raise ValueError(f"not a month: {text!r} (like 2026-11)")
         return cls(day.year, day.month)
 

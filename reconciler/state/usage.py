@@ -80,7 +80,7 @@ class Meter:
             raise TresError(f"less than nothing: {tres!r}")
         result = []
         for weights in self._weights:
-            rate = max((_count(found, name) * weight for name, weight in weights.items()), default=Fraction(0))
+            rate = max((count(found, name) * weight for name, weight in weights.items()), default=Fraction(0))
             if rate.denominator != 1:
                 raise TresError(f"finer than SLURM counts: {tres!r}")
             result.append(int(rate))
@@ -93,7 +93,7 @@ class Meter:
         }
 
 
-def _count(tres: Mapping[str, Fraction], name: str) -> Fraction:
+def count(tres: Mapping[str, Fraction], name: str) -> Fraction:
     """How many of a TRES; where only types of a generic resource are tracked, all of them together."""
     if name in tres:
         return tres[name]
@@ -111,9 +111,10 @@ class Aggregation:
         self._spelling: dict[str, str] = {}
         self._rates: dict[tuple[int, str], tuple[int, ...]] = {}
         self._seen = _Seen()
-        self._bad: dict[str, int] = {}
+        self._bad: dict[str, tuple[int, str]] = {}  # by account: how many, and the first of them
         self._quoted: list[str] = []
         self.bad_count = 0
+        self.counted = 0
 
     def account(self, text: str) -> str | None:
         """The account in the spelling of ``meters``; None for one that nobody asked about."""
@@ -125,6 +126,8 @@ class Aggregation:
     def add(self, account: str, user: str, tres: str, seconds: int, job: int, start: int) -> None:
         """Count one run, unless it was counted before. Raises :class:`TresError`; nothing is counted then.
 
+        A run that was told with another length before raises as well: nobody knows which one is right.
+
         ``account`` as :meth:`account` gives it; ``job`` and ``start`` together name the run.
         """
         meter, users = self._counts[account]
@@ -135,8 +138,12 @@ class Aggregation:
             if len(self._rates) >= _CACHED:
                 self._rates.clear()
             self._rates[key] = rates
-        if not self._seen.first(job, start):
+        known = self._seen.seconds(job, start, seconds)
+        if known is not None:
+            if known != seconds:
+                raise TresError(f"run {job} was told twice, with {known} and {seconds} seconds")
             return
+        self.counted += 1
         counts = users.get(user)
         if counts is None:
             counts = users[user] = [0] * len(rates)
@@ -149,7 +156,8 @@ class Aggregation:
         if len(self._quoted) < _SHOWN:
             self._quoted.append(text)
         if account is not None:
-            self._bad[account] = self._bad.get(account, 0) + 1
+            count, first = self._bad.get(account, (0, text))
+            self._bad[account] = (count + 1, first)
 
     @property
     def quoted(self) -> tuple[str, ...]:
@@ -161,38 +169,40 @@ class Aggregation:
         found = {}
         for account, (meter, users) in self._counts.items():
             total = [sum(column) for column in zip(*users.values(), strict=True)] or [0] * len(meter.names)
-            bad = self._bad.get(account, 0)
+            bad, first = self._bad.get(account, (0, ""))
             found[account] = Used(
                 meter.amounts(total),
                 {user: meter.amounts(counts) for user, counts in users.items()},
-                f"{bad} of its records cannot be understood" if bad else "",
+                f"{bad} of its records cannot be understood, like {first!r}" if bad else "",
             )
         return found
 
 
 class _Seen:
-    """Which runs were counted, in about nine bytes each: jobs of a month have numbers close to each other."""
+    """Which runs were counted, in some 17 bytes each: jobs of a month have numbers close to each other."""
 
     _PAGE = 512
 
     def __init__(self) -> None:
-        self._pages: dict[int, memoryview] = {}
-        self._again: set[tuple[int, int]] = set()
+        self._pages: dict[int, memoryview] = {}  # start + 1 and seconds of the first run of each job
+        self._again: dict[tuple[int, int], int] = {}
 
-    def first(self, job: int, start: int) -> bool:
-        """Whether this run is seen for the first time."""
+    def seconds(self, job: int, start: int, seconds: int) -> int | None:
+        """How long this run was when it was seen before; None for the first time."""
         number, offset = divmod(job, self._PAGE)
         page = self._pages.get(number)
         if page is None:
-            page = self._pages[number] = memoryview(bytearray(8 * self._PAGE)).cast("q")
-        known = page[offset]
+            page = self._pages[number] = memoryview(bytearray(16 * self._PAGE)).cast("q")
+        known = page[2 * offset]
         if known == 0:
-            page[offset] = start + 1
-            return True
-        if known == start + 1 or (job, start) in self._again:
-            return False
-        self._again.add((job, start))
-        return True
+            page[2 * offset], page[2 * offset + 1] = start + 1, seconds
+            return None
+        if known == start + 1:
+            return int(page[2 * offset + 1])
+        if (job, start) in self._again:
+            return self._again[job, start]
+        self._again[job, start] = seconds
+        return None
 
 
 def together(parts: Iterable[Used]) -> Used:

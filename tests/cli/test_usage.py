@@ -7,16 +7,19 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import jsonschema
 import pytest
 
 from reconciler.accounting import Accounting
 from reconciler.config import Runner, load
+from reconciler.errors import StalePlanError
 from reconciler.plan import Plan
 from reconciler.providers.runner import CommandRunner
 from reconciler.providers.slurm.accounting import COLUMNS
 from reconciler.state.diff import Change
+from reconciler.store import cluster_lock
 from tests.conftest import ROOT, Program, offering
 from tests.standin.portal import StandIn, uid
 
@@ -51,8 +54,10 @@ class Jobs:
 
     def ran(self, account: str, user: str, hours: float, tres: str = "cpu=1", month: str = THIS) -> None:
         self.numbers += 1
+        start = int(datetime.fromisoformat(f"{month}-10T00:00:00+00:00").timestamp())
+        end = start + int(hours * 3600)
         with (self.directory / month).open("a") as file:
-            file.write(f"{self.numbers}|{account}|{user}|{tres}|{int(hours * 3600)}|1793494800|1793498400|COMPLETED\n")
+            file.write(f"{self.numbers}|{account}|{user}|{tres}|{end - start}|{start}|{end}|COMPLETED\n")
 
     def forget(self, month: str = THIS) -> None:
         (self.directory / month).unlink(missing_ok=True)
@@ -164,6 +169,17 @@ def test_nothing_used_is_not_told(site: Program, portal: StandIn) -> None:
     assert portal.writes() == []
 
 
+def test_uuids_with_and_without_dashes(site: Program, portal: StandIn, jobs: Jobs) -> None:
+    jobs.ran("a_climate-a", "alice", 3)
+    report(site)
+    for usage in portal.world["usages"]:
+        usage["uuid"] = str(UUID(usage["uuid"]))
+    portal.push()
+    portal.forget()
+    assert "No changes" in report(site)
+    assert portal.writes() == []
+
+
 def test_units_of_reporting(site: Program, portal: StandIn, jobs: Jobs) -> None:
     site.document["offerings"][0]["backend_components"] = {
         "cpu": {**COMPONENTS["cpu"], "unit_factor": 60000, "unit_factor_reporting": 60},
@@ -217,6 +233,44 @@ def test_a_resource_that_changed_its_plan(site: Program, portal: StandIn, jobs: 
     jobs.ran("a_climate-a", "alice", 1)
     report(site)
     assert held(portal) == {"cpu": "9.00"}
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"path": "set_usage/", "status": 502, "after": True, "body": "<html>proxy</html>"},
+        {"path": "plan_periods", "status": 500, "times": 9},
+    ],
+)
+def test_a_plan_that_changed_and_a_failure_in_between(
+    site: Program, portal: StandIn, jobs: Jobs, fault: dict[str, Any]
+) -> None:
+    """The row of the new plan may hold everything for a moment; whatever happens then, the sum becomes right."""
+    jobs.ran("a_climate-a", "alice", 60)
+    report(site)
+    portal.edit("climate-a", plan_period="second")
+    jobs.ran("a_climate-a", "alice", 1)
+    portal.faults(fault)
+    site("usage", "report", "--auto-approve")
+    portal.faults()
+    site("usage", "report", "--auto-approve")
+    assert held(portal) == {"cpu": "61.00"}
+    assert "No changes" in report(site)
+
+
+def test_an_account_that_another_resource_takes_over(site: Program, portal: StandIn, jobs: Jobs) -> None:
+    """What the first one was told is not told of the second one again."""
+    jobs.ran("a_climate-a", "alice", 60)
+    report(site)
+    portal.edit("climate-a", state="Terminated")
+    portal.resource("heir", backend_id="a_climate-a", created=f"{THIS}-02T10:00:00Z")
+    jobs.ran("a_climate-a", "alice", 5)
+    jobs.ran("a_climate-a", "bob", 1)
+    report(site)
+    assert held(portal) == {"cpu": "60.00"}
+    assert held(portal, "heir") == {"cpu": "6.00"}
+    assert users(portal, "cpu", "heir") == {"alice": "5.00", "Bob": "1.00"}
+    assert "No changes" in report(site)
 
 
 # ---------------------------------------------------------------------- servers before 8
@@ -377,6 +431,23 @@ def test_reporting_that_is_off(site: Program, portal: StandIn, jobs: Jobs) -> No
     assert "no offering reports usage" in ran.both or "reports no usage" in ran.both
 
 
+def test_a_month_moved_on_while_a_person_thought(site: Program, portal: StandIn, jobs: Jobs) -> None:
+    jobs.ran("a_climate-a", "alice", 3)
+    one = accounting(site, Clock(f"{THIS}-20T12:00:00"))
+    plan = one.plan().plan
+    jobs.ran("a_climate-a", "alice", 5)
+    report(site)
+    with pytest.raises(StalePlanError, match="stale"):
+        one.apply(plan)
+    assert held(portal) == {"cpu": "8.00"}
+
+
+def test_one_report_at_a_time(site: Program, portal: StandIn, jobs: Jobs, tmp_path: Path) -> None:
+    site.write()
+    with cluster_lock(tmp_path / "state", "usage-default"):
+        assert "another apply is running" in report(site, code=1)
+
+
 # ---------------------------------------------------------------------- failures on the way
 
 
@@ -473,6 +544,17 @@ def test_events_of_a_report(site: Program, portal: StandIn, jobs: Jobs) -> None:
     ran = site("usage", "report", "--auto-approve", "--json")
     kinds = [json.loads(line)["type"] for line in ran.out.splitlines()]
     assert kinds[-1] == "change_summary" and "apply_complete" in kinds
+
+
+def test_what_is_incomplete_is_said_wherever_it_is_shown(site: Program, portal: StandIn, jobs: Jobs) -> None:
+    portal.resource("other", backend_id="a_other")
+    jobs.ran("a_climate-a", "alice", 3, "cpu=many")
+    jobs.ran("a_other", "alice", 3)
+    for command in ("show", "verify"):
+        ran = site("usage", command)
+        assert ran.code == 1
+        assert "account a_climate-a, " in ran.both and "cpu=many" in ran.both
+    assert "a_other" in site("usage", "show").out
 
 
 def test_bars_and_numbers(site: Program, portal: StandIn, jobs: Jobs) -> None:

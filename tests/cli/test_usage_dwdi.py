@@ -64,6 +64,46 @@ def test_a_mixed_offering(site: Program, portal: StandIn, warehouse: Warehouse) 
     assert portal.writes() == []
 
 
+def test_users_in_any_case(site: Program, portal: StandIn, warehouse: Warehouse) -> None:
+    portal.user("Zoe", "climate")
+    for name in ("Amy", "amy", "Zoe"):
+        warehouse.hours("g207", name, "1.5", cluster="daint", date=f"{THIS}-01")
+    report(site)
+    assert users(portal, "node_hours", "g207") == {"amy": "3.00", "Zoe": "1.50"}
+    assert "No changes" in report(site)
+
+
+def test_an_answer_without_anybody_is_not_believed(site: Program, portal: StandIn, warehouse: Warehouse) -> None:
+    warehouse.hours("g207", "amy", "500", cluster="daint", date=f"{THIS}-01")
+    report(site)
+    warehouse.reset()
+    assert "it would fall from 500.00 to 0.00" in report(site, code=4)
+    assert held(portal, "g207") == {"node_hours": "500.00"}
+
+
+def test_two_offerings_with_one_account(site: Program, portal: StandIn, warehouse: Warehouse, tmp_path: Any) -> None:
+    second = StandIn(tmp_path)
+    try:
+        second.reset(offering={**portal.world["offering"], "uuid": "f" * 32})
+        second.resource("twin", backend_id="g207", offering_backend_id="daint")
+        second.resource("own", backend_id="g300", offering_backend_id="daint")
+        about = site.document["offerings"][0]
+        about.update(order_processing_backend="", membership_sync_backend="")
+        other = {**about, "name": "Second", "waldur_offering_uuid": "f" * 32, "waldur_api_url": second.url}
+        site.document["offerings"].append(other)
+        for account in ("g207", "g300"):
+            warehouse.hours(account, "amy", "250", cluster="daint", date=f"{THIS}-01")
+        assert "2 resources share 'daint/g207'" in report(site, code=4)
+        assert (held(portal, "g207"), held(second, "twin")) == ({}, {})
+        assert held(second, "own") == {"node_hours": "250.00"}
+        # a portal that is away does not stop the other
+        second.faults({"path": "provider-offerings", "status": 403, "times": 9})
+        assert 'waldur.offering["Second"]  usage of' in report(site, code=4)
+        assert held(portal, "g207") == {"node_hours": "250.00"}
+    finally:
+        second.stop()
+
+
 def test_what_dwdi_takes_back_is_sent(site: Program, portal: StandIn, warehouse: Warehouse) -> None:
     warehouse.hours("g207", "amy", "500", cluster="daint", date=f"{THIS}-01")
     report(site)

@@ -152,6 +152,27 @@ def test_jobs_that_really_ran_agree_with_slurmctld(used: Program, slurm: Slurm, 
     assert not row["differs"], row
 
 
+def test_a_job_that_is_suspended_stands_still(used: Program, slurm: Slurm, portal: StandIn) -> None:
+    job = slurm.submit("a_climate-a", "tbalice", 60, "-n64")
+    for _ in range(100):
+        if slurm.run("squeue", "-h", "-j", job, "-o", "%T").strip() == "RUNNING":
+            break
+        time.sleep(0.1)
+    time.sleep(2)
+    slurm.run("scontrol", "suspend", job)
+    time.sleep(1)
+    report(used)
+    before = held(portal, "climate-a")
+    assert before
+    time.sleep(3)
+    assert "No changes" in report(used)  # not a second more
+    assert held(portal, "climate-a") == before
+    slurm.run("scontrol", "resume", job)
+    time.sleep(2)
+    report(used)  # and nothing falls when it goes on
+    assert float(held(portal, "climate-a")["cpu"]) > float(before["cpu"])
+
+
 def test_what_would_fall_is_blocked_and_the_rest_goes_on(used: Program, slurm: Slurm, portal: StandIn) -> None:
     slurm.ran("a_climate-a", "tbalice", f"{THIS}-01T01:00:00", f"{THIS}-01T03:00:00", "cpu=4,mem=2048")
     slurm.ran("a_fusion-b", "tbalice", f"{THIS}-01T01:00:00", f"{THIS}-01T03:00:00", "cpu=4")
@@ -253,11 +274,21 @@ def test_saved_plan_of_usage(used: Program, slurm: Slurm, portal: StandIn) -> No
     assert used("apply", path).code == 1  # it is done, so the plan is stale
 
 
-def test_a_terminated_resource_is_reported_before_it_ends(used: Program, slurm: Slurm, portal: StandIn) -> None:
+@pytest.mark.parametrize("mode", ["all", "order_process"])
+def test_a_terminated_resource_is_reported_before_it_ends(
+    used: Program, slurm: Slurm, portal: StandIn, mode: str
+) -> None:
+    """Waldur takes nothing afterwards, so neither the interval nor the mode nor a failure may lose it."""
+    assert used("apply", "--auto-approve").code == 0
+    used.document["reconcile"]["usage_minutes"] = 30
     slurm.ran("a_climate-a", "tbalice", f"{THIS}-01T01:00:00", f"{THIS}-01T03:00:00", "cpu=4")
     portal.edit("climate-a", state="Terminating")
     portal.order("climate-a", "Terminate", "executing")
-    assert used("apply", "--auto-approve").code == 0
+    portal.faults({"path": "set_usage", "status": 500, "times": 9})
+    assert used("apply", "--auto-approve", "--mode", mode).code == 1
+    assert portal.found("resource", "climate-a")["state"] == "Terminating"
+    portal.faults()
+    assert used("apply", "--auto-approve", "--mode", mode).code == 0
     assert held(portal, "climate-a") == {"cpu": "8.00"}
     assert portal.found("resource", "climate-a")["state"] == "Terminated"
 

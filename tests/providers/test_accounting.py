@@ -103,7 +103,7 @@ def test_accounts_in_any_case(sacct: Sacct) -> None:
 def test_a_malformed_row_spoils_only_its_account(sacct: Sacct, row: str) -> None:
     sacct.says(HEADER, row, GOOD.replace("7|a_one", "8|a_two"))
     found = sacct.read()
-    assert found.used["uuid-a_one"].incomplete == "1 of its records cannot be understood"
+    assert found.used["uuid-a_one"].incomplete == f"1 of its records cannot be understood, like {row!r}"
     assert found.used["uuid-a_two"].total["cpu"] == 4
     assert found.used["uuid-a_two"].incomplete == ""
     assert found.bad_count == 1
@@ -111,7 +111,8 @@ def test_a_malformed_row_spoils_only_its_account(sacct: Sacct, row: str) -> None
 
 
 def test_rows_of_nobody_are_counted_and_quoted(sacct: Sacct) -> None:
-    sacct.says(HEADER, "slurm_load: something odd", GOOD.replace("a_one", ""), GOOD)
+    unbegun = GOOD.replace("a_one", "").replace("|3600|", "|0|")
+    sacct.says(HEADER, "slurm_load: something odd", GOOD.replace("a_one", ""), unbegun, GOOD)
     found = sacct.read()
     assert found.bad_count == 2
     assert not any(u.incomplete for u in found.used.values())
@@ -142,6 +143,7 @@ def test_a_million_rows_come_in_pieces(sacct: Sacct) -> None:
     [
         ({"code": 1, "errors": "sacct: error: Connection refused"}, "Connection refused"),
         ({"end": ""}, "ends within a line"),
+        ({"errors": "sacct: error: slurmdbd: Unknown error 1064"}, "Unknown error 1064"),
     ],
 )
 def test_a_failed_call_is_no_usage(sacct: Sacct, says: dict[str, object], message: str) -> None:
@@ -157,6 +159,33 @@ def test_what_is_no_output_of_sacct(sacct: Sacct, first: str) -> None:
         sacct.read()
 
 
+def test_no_job_of_anybody_is_said(sacct: Sacct) -> None:
+    assert "an idle cluster, or a query that failed" in sacct.read().notes[0]
+    sacct.says(HEADER, GOOD)
+    assert sacct.read().notes == ()
+
+
+@pytest.mark.parametrize(("start", "end"), [(1793483999, 1793498400), (1793494800, 1796076001)])
+def test_another_midnight_than_the_site_s_is_noticed(sacct: Sacct, start: int, end: int) -> None:
+    # November in Tallinn begins at 1793484000 and ends at 1796076000
+    sacct.says(HEADER, GOOD.replace("1793494800|1793498400", f"{start}|{end}"))
+    with pytest.raises(ReadError, match="another midnight"):
+        sacct.read()
+
+
+def test_a_job_that_is_suspended_now(sacct: Sacct, tmp_path: Path) -> None:
+    """With -T sacct lets the clock of a suspended job run on; scontrol knows since when it stands still."""
+    row = GOOD.replace("COMPLETED", "SUSPENDED")  # 3600 s, the last 600 of them suspended
+    (tmp_path / "scontrol").write_text(
+        "#!/bin/sh\necho 'JobId=7 JobName=x UserId=a(1) JobState=SUSPENDED Reason=None SuspendTime=1793497800 End'\n"
+    )
+    (tmp_path / "scontrol").chmod(0o755)
+    sacct.says(HEADER, row)
+    assert sacct.read().used["uuid-a_one"].total["cpu"] == Fraction(4 * 3000, 3600)
+    (tmp_path / "scontrol").write_text("#!/bin/sh\necho 'JobId=7 JobName=x JobState=RUNNING SuspendTime=None End'\n")
+    assert "was suspended a moment ago" in sacct.read().used["uuid-a_one"].incomplete
+
+
 def test_silence_ends_at_the_time_limit(sacct: Sacct) -> None:
     sacct.says(HEADER, GOOD, sleep=30)
     with pytest.raises(ReadError, match="no answer after 1 s"):
@@ -169,7 +198,7 @@ def test_through_docker_and_ssh_the_zone_goes_along(tmp_path: Path, monkeypatch:
         path.write_text(f'#!/bin/sh\necho "$*" > {tmp_path}/{program}.log\necho "{HEADER}"\n')
         path.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    for settings in (Runner(container="slurm"), Runner(ssh_host="head")):
+    for settings in (Runner(container="slurm", sudo=True), Runner(ssh_host="head", sudo=True)):
         SacctSource(CommandRunner(settings), None, "Europe/Tallinn").read(NOVEMBER, [])
-    assert "env TZ=Europe/Tallinn SLURM_TIME_FORMAT=%s sacct -aXDTP" in (tmp_path / "docker.log").read_text()
-    assert "env TZ=Europe/Tallinn" in (tmp_path / "ssh.log").read_text()
+    assert "env TZ=Europe/Tallinn SLURM_TIME_FORMAT=%s sudo -n sacct -aXDTP" in (tmp_path / "docker.log").read_text()
+    assert "env TZ=Europe/Tallinn SLURM_TIME_FORMAT=%s sudo -n sacct" in (tmp_path / "ssh.log").read_text()

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import date, timedelta
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from reconciler.config import Component
 from reconciler.errors import CommandError, ReadError
@@ -24,6 +26,7 @@ from reconciler.state.usage import Accounted, Aggregation, Meter
 COLUMNS = ("JobIDRaw", "Account", "User", "AllocTRES", "ElapsedRaw", "Start", "End", "State")
 _HEADER = "|".join(COLUMNS)
 _NOT_DIGITS = re.compile(r"\D")
+_SUSPENDED = re.compile(r"^JobId=(\d+) .*?\bJobState=SUSPENDED\b.*?\bSuspendTime=(\S+)")
 _QUOTED = 200
 
 
@@ -60,18 +63,46 @@ class SacctSource:
                 made[same] = meter(one.components)
             meters[self.key(one.resource)] = made[same]
         sums = Aggregation(meters)
+        within = Window(int(_midnight(start, self.zone)), int(_midnight(end, self.zone)), longest)
         # sacct takes local times of the zone in TZ, and no epoch numbers
         window = ("-S", f"{start}T00:00:00", "-E", f"{end}T00:00:00")
         cluster = ("-M", self.cluster) if self.cluster else ()
         arguments = ("-aXDTP", *cluster, *window, "-o", ",".join(COLUMNS))
         environment = {"TZ": self.zone, "SLURM_TIME_FORMAT": "%s"}
         with self.runner.lines("sacct", *arguments, environment=environment) as output:
-            aggregate(output, sums, longest)
-            if output.code != 0:
+            suspended = aggregate(output, sums, within)
+            # slurmdbd's troubles come with exit code 0 as well
+            if output.code != 0 or "error" in output.said.lower():
                 raise CommandError(f"{output.command}: exit code {output.code}: {output.said}", advice(output.said))
+        if suspended:
+            self._suspended(suspended, sums)
         found = sums.result()
         used = {one.resource.uuid: found[self.key(one.resource)] for one in metered}
-        return Accounted(used, sums.quoted, sums.bad_count)
+        idle = f"sacct knows no job of anybody from {start} to {end}: an idle cluster, or a query that failed"
+        return Accounted(used, sums.quoted, sums.bad_count, (idle,) if not within.rows else ())
+
+    def _suspended(self, runs: Sequence[Suspended], sums: Aggregation) -> None:
+        """Count jobs that are suspended right now: with ``-T`` sacct lets their clock run on, so it is turned back."""
+        since: dict[int, int] = {}
+        environment = {"TZ": self.zone, "SLURM_TIME_FORMAT": "%s"}
+        with self.runner.lines("scontrol", "-o", "show", "job", environment=environment) as output:
+            for line in output:
+                found = _SUSPENDED.search(line)
+                if found:
+                    since[int(found[1])] = _epoch(found[2], self.zone)
+            if output.code != 0:
+                raise CommandError(f"{output.command}: exit code {output.code}: {output.said}", advice(output.said))
+        for run in runs:
+            stopped = since.get(run.job)
+            if stopped is None:  # it went on, or ended, meanwhile: the next cycle knows
+                sums.reject(run.account, f"job {run.job} was suspended a moment ago: {run.line}")
+                continue
+            over = max(0, _epoch(run.end, self.zone) - max(stopped, _epoch(run.start, self.zone)))
+            try:
+                if run.seconds > over:
+                    sums.add(run.account, run.user, run.tres, run.seconds - over, run.job, _key(run.start))
+            except (ValueError, TresError):
+                sums.reject(run.account, run.line)
 
     def ping(self) -> str:
         """The version of sacct."""
@@ -86,12 +117,50 @@ def meter(components: Mapping[str, Component]) -> Meter:
     return Meter.of({name: c.reported_factors(name) for name, c in components.items()})
 
 
-def aggregate(output: Lines, sums: Aggregation, longest: int) -> None:
+class _OtherZoneError(Exception):
+    pass
+
+
+@dataclass
+class Window:
+    """What sacct was asked for: moments in seconds since 1970, and the length that no run can exceed."""
+
+    start: int
+    end: int
+    longest: int
+    rows: int = 0  # rows that came
+
+    def seconds(self, job: str, elapsed: str, start: str, end: str) -> int:
+        """How long a run was within it. Raises ``ValueError``, or that it is of another window."""
+        seconds = int(elapsed)
+        if not 0 < seconds <= self.longest or not start.isascii():
+            raise ValueError(job)
+        if start.isdigit() and (int(start) < self.start or (end.isdigit() and int(end) > self.end)):
+            raise _OtherZoneError
+        return seconds
+
+
+@dataclass(frozen=True)
+class Suspended:
+    """A run that is suspended at this moment."""
+
+    account: str
+    user: str
+    tres: str
+    seconds: int
+    job: int
+    start: str
+    end: str
+    line: str
+
+
+def aggregate(output: Lines, sums: Aggregation, window: Window) -> list[Suspended]:
     """Add sacct's rows to the sums; a row that cannot be understood spoils only its account.
 
-    ``longest``: seconds of the window, which no run can exceed. Raises :class:`ReadError` for what is no
-    output of sacct.
+    The answer is what is suspended right now, which is not counted yet. Raises :class:`ReadError` for what is no
+    output of sacct, or of another window than the one asked for.
     """
+    suspended: list[Suspended] = []
     lines = iter(output)
     header = next(lines, "")
     if header != _HEADER:
@@ -99,27 +168,49 @@ def aggregate(output: Lines, sums: Aggregation, longest: int) -> None:
             pass
         if output.code == 0:
             raise ReadError(f"{output.command}: expected the header {_HEADER!r}, found {header[:_QUOTED]!r}")
-        return
+        return suspended
     for line in lines:
+        window.rows += 1
         try:
-            job, name, user, tres, elapsed, start, _, _ = line.split("|")
+            job, name, user, tres, elapsed, start, end, state = line.split("|")
         except ValueError:
             cells = line.split("|", 2)
             sums.reject(sums.account(cells[1]) if len(cells) > 1 else None, line[:_QUOTED])
             continue
         account = sums.account(name)
-        if account is None:
-            if not name.strip():
-                sums.reject(None, line[:_QUOTED])
-            continue
+        if elapsed == "0" or (account is None and name.strip()):
+            continue  # it waits, or ended before it began, or is somebody else's
         try:
-            seconds = int(elapsed)
-            if seconds == 0:
-                continue  # it waits, or ended before it began: nothing is allocated
-            if not (0 < seconds <= longest and tres and start.isascii()):
+            if account is None:
                 raise ValueError(line)
-            # where sudo drops SLURM_TIME_FORMAT the start comes as 2026-11-01T08:00:00, which tells runs apart as well
-            began = int(start if start.isdigit() else _NOT_DIGITS.sub("", start))
-            sums.add(account, user.lower(), tres, seconds, int(job), began)
+            seconds = window.seconds(job, elapsed, start, end)
+            if not tres:
+                raise ValueError(line)
+            if state == "SUSPENDED":
+                suspended.append(Suspended(account, user.lower(), tres, seconds, int(job), start, end, line[:_QUOTED]))
+            else:
+                sums.add(account, user.lower(), tres, seconds, int(job), _key(start))
         except (ValueError, TresError):
             sums.reject(account, line[:_QUOTED])
+        except _OtherZoneError:
+            raise ReadError(
+                f"{output.command}: job {job} is outside of the month: sacct took another midnight than the one of "
+                "the configuration's timezone",
+                "Does the host on which sacct runs know that time zone (tzdata), and does the TZ variable reach it?",
+            ) from None
+    return suspended
+
+
+def _key(start: str) -> int:
+    """What tells runs of a job apart; where sudo drops SLURM_TIME_FORMAT it is 2026-11-01T08:00:00."""
+    return int(start if start.isdigit() else _NOT_DIGITS.sub("", start))
+
+
+def _epoch(text: str, zone: str) -> int:
+    if text.isdigit():
+        return int(text)
+    return int(datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)).timestamp())
+
+
+def _midnight(day: date, zone: str) -> float:
+    return datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(zone)).timestamp()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -20,9 +20,10 @@ from reconciler.config import Offering
 from reconciler.errors import ReadError
 from reconciler.providers.waldur.client import AbsentError, ReconcileClient, WaldurError
 from reconciler.providers.waldur.lists import Lists, fields_of, uuid_of
-from reconciler.providers.waldur.rows import OfferingUserRow, UsageRow, UserUsageRow, undashed
+from reconciler.providers.waldur.rows import OfferingUserRow, ResourceRow, UsageRow, UserUsageRow, undashed
 from reconciler.state import kinds
-from reconciler.state.model import Address, Obj, State
+from reconciler.state.facts import TERMINATED, Resource
+from reconciler.state.model import Address, Obj, State, Value
 from reconciler.state.naming import fold
 from reconciler.state.period import Period
 
@@ -39,13 +40,18 @@ class Held:
     users: dict[str, Decimal] = field(default_factory=dict)
     former: Decimal = Decimal(0)
     former_users: dict[str, Decimal] = field(default_factory=dict)
+    plans: tuple[Decimal, ...] = ()
 
     def obj(self) -> Obj:
         """As an object; the rows of all plans together."""
         names = sorted(self.users.keys() | self.former_users.keys())
         nothing = Decimal(0)
         users = {n: self.users.get(n, nothing) + self.former_users.get(n, nothing) for n in names}
-        return Obj({"total": text(self.amount + self.former), "users": {n: text(a) for n, a in users.items()}})
+        values: dict[str, Value] = {
+            "total": text(self.amount + self.former),
+            "users": {n: text(a) for n, a in users.items()},
+        }
+        return Obj(values | {"plans": ",".join(map(text, self.plans))} if len(self.plans) > 1 else values)
 
 
 def text(amount: Decimal) -> str:
@@ -71,6 +77,7 @@ class Usages(Lists):
         for address, group in rows.items():
             open_ = group[0] if len(group) == 1 else self._open(address.key[0], group)
             one = held[address]
+            one.plans = tuple(row.usage for row in group)
             for row in group:
                 people = self._users_of.get(row.uuid, {})
                 if row is open_:
@@ -83,6 +90,12 @@ class Usages(Lists):
                     }
         self._known = {a: h for a, h in self._known.items() if a.key[1] != str(period)} | held
         return {address: one.obj() for address, one in held.items()}
+
+    def ended(self, since: date) -> list[Resource]:
+        """Resources of this offering that ended since a day; one list."""
+        filters = {"state": (TERMINATED,), "modified": f"{since}T00:00:00Z"}
+        rows = self._checked(Endpoints.MarketplaceProviderResources, filters, ResourceRow)
+        return self.resources_of(rows)[0]
 
     def staff(self) -> bool:
         """Whether the token is a staff user's, who may set any month."""
