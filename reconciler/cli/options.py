@@ -83,7 +83,10 @@ def allowed_guards(names: list[str] | None, *, decrease: bool = False) -> frozen
 
 def output(*, no_color: bool = False) -> Console:
     """Standard output: colour on a terminal only, nothing wrapped, no markup in what others wrote."""
-    return Console(no_color=True if no_color else None, soft_wrap=True, highlight=False, markup=False, emoji=False)
+    # in a pipe nothing is cut off: whoever reads it has no width
+    width = None if sys.stdout.isatty() else 10_000
+    color = True if no_color else None
+    return Console(no_color=color, width=width, soft_wrap=True, highlight=False, markup=False, emoji=False)
 
 
 def errors() -> Console:

@@ -557,6 +557,13 @@ def test_what_is_incomplete_is_said_wherever_it_is_shown(site: Program, portal: 
     assert "a_other" in site("usage", "show").out
 
 
+def test_nothing_is_cut_off_in_a_pipe(site: Program, portal: StandIn, jobs: Jobs) -> None:
+    account = "a_" + "very-long-name-of-an-allocation-" * 3
+    portal.resource("long", backend_id=account)
+    jobs.ran(account, "alice", 45)
+    assert account in site.process("usage", "show").out
+
+
 def test_bars_and_numbers(site: Program, portal: StandIn, jobs: Jobs) -> None:
     jobs.ran("a_climate-a", "alice", 45)
     shown = site("usage", "show").out
