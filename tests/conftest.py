@@ -7,6 +7,7 @@ import io
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,8 @@ settings.register_profile(
 settings.load_profile("default")
 
 ROOT = Path(__file__).parents[1]
+#: names of the unix users that tests made on this host
+MADE_USERS = Path(tempfile.gettempdir()) / "reconcile-test-users"
 
 
 @dataclass
@@ -155,6 +158,14 @@ def warehouse(warehouse_server: Warehouse) -> Warehouse:
     """The stand-in DWDI, in which nothing was used."""
     warehouse_server.reset()
     return warehouse_server
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Unix users that the tests made go with the process that hands the tests out, so after the last of them."""
+    if not hasattr(session.config, "workerinput") and MADE_USERS.exists():
+        for name in MADE_USERS.read_text().split():
+            subprocess.run(["userdel", name], capture_output=True, check=False)
+        MADE_USERS.unlink()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import platform
 import pwd
@@ -15,11 +16,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Program, offering
+from tests.conftest import MADE_USERS, Program, offering
 from tests.standin.portal import StandIn
 
 SCRIPT = Path(__file__).parent / "slurm-testbed"
 CLUSTER = "testbed"
+USERS = ("tbalice", "tbbob", "tbcarol")
 
 
 # about half of the time is theirs; the rest runs beside them on a cluster of its own
@@ -44,12 +46,30 @@ def why_not() -> str:
     return "" if platform.system() == "Linux" else "needs Linux"
 
 
+def make_users() -> None:
+    """The unix users of the tests, made once although several clusters start at the same time.
+
+    Left to the testbed each of them would make them, and the first one to end would take them away from the others.
+    """
+    MADE_USERS.touch(mode=0o600)
+    with MADE_USERS.open("r+") as made:
+        fcntl.flock(made, fcntl.LOCK_EX)
+        for name in USERS:
+            if subprocess.run(["id", "-u", name], capture_output=True, check=False).returncode != 0:
+                argv = ["useradd", "--no-create-home", "--home-dir", "/tmp", "--shell", "/bin/sh", name]
+                subprocess.run(argv, check=True, capture_output=True)
+                made.seek(0, os.SEEK_END)
+                made.write(f"{name}\n")
+                made.flush()
+
+
 class Slurm:
     """The cluster of the tests."""
 
     def __init__(self, directory: Path, **environment: str) -> None:
         self.directory = directory
         self._jobs = 0
+        make_users()
         self.base = {**os.environ, "SLURM_TESTBED_DIR": str(directory), "SLURM_TESTBED_QUIET": "1", **environment}
         done = self._script("up")
         if done.returncode != 0:
