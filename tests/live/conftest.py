@@ -181,6 +181,16 @@ class Slurm:
         sbatch = ("sbatch", "--parsable", "-A", account, "-o", "/dev/null", *arguments, "--wrap", f"sleep {seconds}")
         return self.run(*argv, *sbatch).strip()
 
+    def until(self, state: str, *jobs: str) -> None:
+        """Wait until jobs are in a state, and the accounting database knows it: slurmctld tells it when it can."""
+        for _ in range(600):
+            queued = {self.run("squeue", "-h", "-j", job, "-t", "all", "-o", "%T").strip() for job in jobs}
+            known = [self.run("sacct", "-XPn", "-j", job, "-o", "State,ElapsedRaw").strip() for job in jobs]
+            if queued == {state} and all(k.startswith(f"{state}|") and not k.endswith("|0") for k in known):
+                return
+            time.sleep(0.1)
+        raise AssertionError(f"not {state} within a minute: {jobs}: squeue says {queued}, sacct {known}")
+
     def wait(self) -> None:
         """Wait until nothing runs any more and the accounting database knows it."""
         for _ in range(600):

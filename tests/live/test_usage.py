@@ -110,11 +110,7 @@ def test_jobs_that_really_ran_agree_with_slurmctld(used: Program, slurm: Slurm, 
     requeued = slurm.submit("a_climate-a", "tbalice", 6, "-n4", "--gres=gpu:1", "--mem=64M", "--requeue")
     suspended = slurm.submit("a_climate-a", "tbalice", 4, "-n2", "--mem=100M")
     slurm.submit("a_climate-a", "tbbob", 2, "--array=0-2", "-n1", "--mem=50M")
-    for job in (requeued, suspended):
-        for _ in range(100):
-            if slurm.run("squeue", "-h", "-j", job, "-o", "%T").strip() == "RUNNING":
-                break
-            time.sleep(0.1)
+    slurm.until("RUNNING", requeued, suspended)
     slurm.run("scontrol", "suspend", suspended)
     time.sleep(3)
     slurm.run("scontrol", "resume", suspended)
@@ -154,13 +150,10 @@ def test_jobs_that_really_ran_agree_with_slurmctld(used: Program, slurm: Slurm, 
 
 def test_a_job_that_is_suspended_stands_still(used: Program, slurm: Slurm, portal: StandIn) -> None:
     job = slurm.submit("a_climate-a", "tbalice", 60, "-n64")
-    for _ in range(100):
-        if slurm.run("squeue", "-h", "-j", job, "-o", "%T").strip() == "RUNNING":
-            break
-        time.sleep(0.1)
+    slurm.until("RUNNING", job)
     time.sleep(2)
     slurm.run("scontrol", "suspend", job)
-    time.sleep(1)
+    slurm.until("SUSPENDED", job)
     report(used)
     before = held(portal, "climate-a")
     assert before
@@ -168,6 +161,7 @@ def test_a_job_that_is_suspended_stands_still(used: Program, slurm: Slurm, porta
     assert "No changes" in report(used)  # not a second more
     assert held(portal, "climate-a") == before
     slurm.run("scontrol", "resume", job)
+    slurm.until("RUNNING", job)
     time.sleep(2)
     report(used)  # and nothing falls when it goes on
     assert float(held(portal, "climate-a")["cpu"]) > float(before["cpu"])
