@@ -26,7 +26,8 @@ from reconciler.state.facts import Facts
 from reconciler.state.model import Address, Desired, Note, Obj, State
 from reconciler.state.period import Period, recent
 from reconciler.state.usage import Accounted
-from reconciler.store import cluster_lock
+from reconciler.store import Journal, store_of
+from reconciler.store.journal import Stop, never
 from reconciler.usage import ALLOW_DECREASE, Account, desired
 
 Progress = Callable[[str], None]
@@ -73,6 +74,7 @@ class Accounting:
         self.runner = runner
         self.clock = clock
         self.portals = portals if portals is not None else {o.name: portal_of(o, config) for o in self.offerings}
+        self.journal = Journal(store_of(config), label, clock)
         self._unread: dict[str, ReconcileError] = {}  # offerings whose portal did not answer
         self._sacct: dict[str, SacctSource] = {}
         self._sources: dict[str, UsageSource] = {}
@@ -244,7 +246,7 @@ class Accounting:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the right to report this usage."""
-        with cluster_lock(self.config.reconcile.state_dir, self.label):
+        with self.journal.store.locked(self.label):
             yield
 
     def facts(self, progress: Progress = lambda text: None) -> dict[str, Facts]:
@@ -299,16 +301,28 @@ class Accounting:
             actual |= portal.read(concerned) if concerned else {}
         require_fresh(plan, actual)
 
-    def apply(self, plan: Plan, *, reading: object = None, listener: Listener | None = None) -> Outcome:
+    def apply(
+        self, plan: Plan, *, reading: object = None, listener: Listener | None = None, stop: Stop = never
+    ) -> Outcome:
         """Tell the portals. Without a ``reading`` of this moment the plan's preconditions are checked.
 
         Raises :class:`StalePlanError`; nothing is told then.
         """
         if reading is None:
             self.require_fresh(plan)
-        return tell(self.portals, plan, listener)
+        with self.journal.run(plan.config_digest, len(plan.changes), stop) as run:
+            outcome = tell(self.portals, plan, listener, run)
+            run.failed = bool(outcome.failures)
+            return outcome
 
-    def remember(self) -> str:
+    def interrupted(self) -> list[str]:
+        """Runs that died; usage is compared anew, so nothing has to be mended by hand."""
+        return [
+            f"run {run.id} ({run.holder}) was interrupted; usage is compared anew"
+            for run, _ in self.journal.interrupted()
+        ]
+
+    def remember(self, *, refused: bool = False) -> str:
         """Nothing is to be remembered of usage."""
         return ""
 

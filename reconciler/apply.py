@@ -18,6 +18,7 @@ from reconciler.providers.slurm import jobs, load, write
 from reconciler.state.diff import Action, Change, equal, values_of
 from reconciler.state.kinds import on_cluster
 from reconciler.state.model import Address, State
+from reconciler.store.journal import Run
 
 # what sacctmgr says when there was nothing left to do; the read afterwards tells whether that is true
 _NOTHING = ("nothing new added", "nothing modified", "nothing deleted")
@@ -44,16 +45,18 @@ class Executor:
         read: Callable[[], State],
         listener: Listener | None = None,
         portals: Mapping[str, Portal] | None = None,
+        run: Run | None = None,
     ) -> None:
         self.runner = runner
         self.read = read
         self.listener = listener
         self.portals = portals or {}
+        self.journal_run = run
         self._outage = ""
 
     def apply(self, plan: Plan, actual: State) -> Outcome:
         """Run the plan, read again, and report per object. ``actual`` is the state it was made from."""
-        self.record = Record(plan, self.listener)
+        self.record = Record(plan, self.listener, self.journal_run)
         portal = Fulfilment(self.portals, self.record)
         portal.before_cluster()
         self._cluster(plan, actual)
@@ -120,12 +123,14 @@ class Executor:
 
     def _run(self, command: Command) -> None:
         concerned = [self.record.by_address[a] for a in command.addresses]
-        for change in concerned:
-            if self._outage:
-                self.record.fail(change, f"not tried after an outage: {self._outage}")
-            else:
-                self.record.start(change)
+        try:
+            if not self._outage:
+                self.record.begin(concerned, " ".join((command.program, *command.arguments)))
+        except ReconcileError as error:
+            self._outage = error.message
         if self._outage:
+            for change in concerned:
+                self.record.fail(change, f"not tried after an outage: {self._outage}")
             return
         problem = self._try(command)
         if problem and command.alternative and not self._outage:
@@ -182,6 +187,12 @@ class Executor:
         if not pairs or not plan.cancels_jobs:
             return
         wanted = [(key[0], key[1]) for key in pairs]
+        try:
+            self.record.begin(list(pairs.values()), f"scancel of {sum(c.jobs for c in pairs.values())} jobs")
+        except ReconcileError as error:
+            for change in pairs.values():
+                self.record.fail(change, f"not tried: {error.message}")
+            return
         try:
             jobs.cancel(self.runner, plan.cluster, wanted)
         except ReconcileError as error:

@@ -9,13 +9,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from reconciler import build, guard, homes
+from reconciler import build, cuts, guard, homes
 from reconciler.accounting import Accounting, Part
 from reconciler.apply import Executor
 from reconciler.chains import Source, Standing
 from reconciler.config import Config, Offering, Runner
 from reconciler.errors import CommandError, LockedError, ReadError, ReconcileError
-from reconciler.memory import Memory, Name
 from reconciler.orders import with_orders
 from reconciler.outcome import Listener, Outcome
 from reconciler.people import Named, former, named, present
@@ -23,9 +22,10 @@ from reconciler.plan import USAGE, Mode, Plan, now_text, ordered, require_fresh,
 from reconciler.portals import portal_of
 from reconciler.providers.portal import Portal
 from reconciler.providers.runner import CommandRunner
-from reconciler.providers.slurm import jobs
+from reconciler.providers.slurm import counters, jobs
 from reconciler.providers.slurm.read import Reading, SlurmReader
 from reconciler.reported import report
+from reconciler.rollback import inverse
 from reconciler.state import kinds, ownership
 from reconciler.state.catalog import catalog_of, check
 from reconciler.state.diff import Action, Change, diff
@@ -34,7 +34,9 @@ from reconciler.state.kinds import KINDS
 from reconciler.state.model import Address, Desired, Note, State
 from reconciler.state.naming import fold
 from reconciler.state.portal import portal_state
-from reconciler.store import cluster_lock
+from reconciler.store import Journal, Memory, store_of
+from reconciler.store.journal import Stop, never
+from reconciler.store.memory import Name
 
 _PORTAL = frozenset(k.name for k in KINDS.values() if k.name.startswith("waldur."))
 
@@ -65,7 +67,10 @@ class Planned:
 
 
 class Cluster:
-    """One cluster with all offerings on it: they share its account tree, so they are planned together."""
+    """One cluster with all offerings on it: they share its account tree, so they are planned together.
+
+    ``commands`` and ``portals`` (by offering) stand in for those that the configuration names.
+    """
 
     def __init__(
         self,
@@ -74,19 +79,25 @@ class Cluster:
         offerings: Sequence[Offering],
         runner: Runner,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        *,
+        commands: CommandRunner | None = None,
+        portals: Mapping[str, Portal] | None = None,
     ) -> None:
         self.config = config
         self.offerings = tuple(offerings)
-        self.runner = CommandRunner(runner)
+        self.runner = commands or CommandRunner(runner)
         self.reader = SlurmReader(self.runner, name)
         self.clock = clock
-        self.memory = Memory(config.reconcile.state_dir, self.label)
+        self.store = store_of(config)
+        self.memory = Memory(self.store, self.label)
+        self.journal = Journal(self.store, self.label, clock)
         self._present: set[Name] = set()
+        self._lasting: dict[str, int] = {}  # resources by offering, without those that end
         self._absent: Mapping[str, frozenset[str]] = {}
         self._strangers: frozenset[str] = frozenset()
         self._asked: set[str] = set()
         self._remembered: Mapping[tuple[str, str], frozenset[str]] = {}
-        self.portals: dict[str, Portal] = {o.name: portal_of(o, config) for o in offerings}
+        self.portals = dict(portals or {o.name: portal_of(o, config) for o in offerings})
         self.accounting = Accounting(config, f"{USAGE}{self.label}", offerings, self.runner, self.portals, clock)
         self._to_report: set[Address] = set()
         self._usage_elsewhere = False  # another process tells it at this moment
@@ -106,7 +117,7 @@ class Cluster:
     def locked(self) -> Iterator[None]:
         """Hold the right to apply to this cluster."""
         with ExitStack() as held:
-            held.enter_context(cluster_lock(self.config.reconcile.state_dir, self.label))
+            held.enter_context(self.store.locked(self.label))
             if self.accounting.offerings:
                 try:
                     held.enter_context(self.accounting.locked())
@@ -157,7 +168,10 @@ class Cluster:
         claims = self._unclaimed(ownership.unclaimed(built.desired, built.scope, reading.state))
         desired = self._own(built, reading, claims, allowed)
         check(desired, catalog_of(reading.state, reading.tres))
-        screened = self._guarded(diff(desired, reading.state), built, reading, allowed)
+        orphans = frozenset(n for n, claim in claims.items() if claim.verdict == "unknown")
+        screened = self._guarded(diff(desired, reading.state), built, reading, orphans, allowed)
+        cut = self._cuts(screened.changes, desired, allowed)
+        screened = replace(screened, changes=guard.propagate(cut, reading.state))
         homes_ = self._homes(desired)
         wanted = report(built, desired, reading.state, screened.changes, self.config, now, screened.busy, self._absent)
         usage = self._usage(sources, targets, mode, now, allowed, progress) if usage_too else Part()
@@ -200,27 +214,34 @@ class Cluster:
                 if not s.facts.resources and not s.facts.bad
             },
             ordered=_consented(built),
+            shrunken=self._shrunken(sources),
             allowed=allowed,
         )
         self._to_report = {c.address for c in plan.changes if c.address.kind == "waldur.usage"}
         return Planned(replace(plan, refusals=tuple(refusals)), reading, built, desired, ordered(changes, actual))
 
-    def apply(self, plan: Plan, *, reading: Reading | None = None, listener: Listener | None = None) -> Outcome:
+    def apply(
+        self, plan: Plan, *, reading: Reading | None = None, listener: Listener | None = None, stop: Stop = never
+    ) -> Outcome:
         """Apply a plan under the lock. Without a ``reading`` of this moment its preconditions are checked.
+
+        ``stop`` says why nothing more may be begun.
 
         Raises :class:`ReconcileError` when nothing may be done.
         """
         with ExitStack() as held:
             if self.label != plan.cluster:
                 # the name was not configured but read: hold its lock too, as one who names it would
-                held.enter_context(cluster_lock(self.config.reconcile.state_dir, plan.cluster))
+                held.enter_context(self.store.locked(plan.cluster))
                 reading = None
             if reading is None:
                 reading = self.require_fresh(plan)
             if plan.cluster != reading.cluster:
                 raise ReconcileError(f"the plan is for cluster {plan.cluster!r}, this one is {reading.cluster!r}")
-            executor = Executor(self.runner, lambda: self.reader.read().state, listener, self.portals)
-            outcome = executor.apply(plan, reading.state)
+            with self.journal.run(plan.config_digest, len(plan.changes), stop) as run:
+                executor = Executor(self.runner, lambda: self.reader.read().state, listener, self.portals, run)
+                outcome = executor.apply(plan, reading.state)
+                run.failed = bool(outcome.failures)
             with suppress(ReconcileError):  # it is asked again then, and said again
                 self.memory.remember_absent(outcome.absent, self.clock().date())
                 if self._reported and self._to_report and not self._to_report & outcome.failures.keys():
@@ -259,7 +280,50 @@ class Cluster:
             return True
         return last is None or now - last >= timedelta(minutes=self.config.reconcile.usage_minutes) or last > now
 
-    def remember(self) -> str:
+    def rollback(self, run: str, *, allowed: frozenset[str] = frozenset()) -> Planned:
+        """A plan of the inverse of a run, under the same guards. Raises :class:`ReconcileError`; nothing is changed."""
+        entries = self.journal.entries(run=run)
+        reading = self.reader.read()
+        desired = inverse(entries, reading.state, run)
+        check(desired, catalog_of(reading.state, reading.tres))
+        changes = diff(desired, reading.state)
+        settings = self.config.reconcile
+        activity = self._activity(changes, reading.cluster)
+        drain = settings.on_member_removal == "drain"
+        # nobody orders these removals, so that what is in use stays, whatever is allowed
+        going = frozenset(a.key[0] for a in desired.absent if a.kind == "slurm.account")
+        screened = guard.screen(
+            changes, reading.state, activity, settings.guards, drain=drain, orphans=going, allowed=allowed
+        )
+        changes = guard.propagate(self._cuts(screened.changes, desired, allowed), reading.state)
+        live = [c for c in changes if not c.blocked]
+        plan = Plan(
+            cluster=reading.cluster,
+            offerings=tuple(o.name for o in self.offerings),
+            changes=ordered(live, reading.state),
+            blocked=tuple(c for c in changes if c.blocked),
+            refused=tuple(desired.refused),
+            waiting=(*desired.waiting, *screened.waiting),
+            warnings=(
+                *desired.warnings,
+                Note(
+                    kinds.account("*"),
+                    "Waldur still wants what the run did: the next apply does it again, unless "
+                    "it is changed there or frozen (reconcile freeze)",
+                ),
+            ),
+            config_digest=self.config.digest,
+            created=now_text(self.clock),
+            cancels_jobs=settings.on_member_removal == "cancel_jobs",
+            allowed=allowed,
+        )
+        found = guard.refusals(
+            plan.changes, desired, reading.state, settings.guards, resources=1, managed=0, allowed=allowed
+        )
+        built = build.Built(desired, ownership.Scope())
+        return Planned(replace(plan, refusals=tuple(found)), reading, built, desired, plan.changes)
+
+    def remember(self, *, refused: bool = False) -> str:
         """Keep who was seen under which username, before anything is made; what went wrong, or nothing.
 
         A name that is forgotten is a stranger's later: its association is an orphan then, and left alone.
@@ -268,11 +332,24 @@ class Cluster:
         try:
             self.memory.remember(self._present - known)
             self.memory.remember_strangers(sorted(self._asked), self.clock().date())
+            if not refused:
+                self.memory.remember_resources(self._lasting, self.clock())
+            self.journal.prune(self.config.reconcile.history_days)
             if self._reported and not self._to_report:
                 self.memory.remember_reported(self.clock())
         except ReconcileError as error:
-            return str(error)
-        return ""
+            return f"usernames are not remembered: {error}"
+        return "; ".join(self.store.notices)
+
+    def interrupted(self) -> list[str]:
+        """What runs that died had tried and not seen the end of; this cycle goes on from what is there."""
+        said = []
+        for run, entries in self.journal.interrupted():
+            listed = ", ".join(f"{e.action} {e.address}" for e in entries[:5])
+            more = f" and {len(entries) - 5} more" if entries[5:] else ""
+            half = f"half done: {listed}{more}" if entries else "nothing was half done"
+            said.append(f"run {run.id} ({run.holder}) was interrupted; {half}. This run goes on from what is there.")
+        return said
 
     def _former(self, built: build.Built, sources: Sequence[Source], state: State) -> None:
         """Associations of usernames that people had once are ours as well."""
@@ -288,6 +365,19 @@ class Cluster:
         past = former(sources, self._remembered, users, frozenset(built.scope.held_users))
         built.scope.known_users |= past.keys()
         built.scope.outsiders |= past
+
+    def _shrunken(self, sources: Sequence[Source]) -> dict[str, tuple[int, int]]:
+        """How many resources each offering has, and had when it was last read; those that end are not missed."""
+        keys = {s.offering.name: s.offering.waldur_offering_uuid or s.offering.name for s in sources}
+        count = {s.offering.name: len(s.facts.resources) + len(s.facts.bad) for s in sources}
+        self._lasting = {
+            keys[s.offering.name]: count[s.offering.name] - sum(_ends(r) for r in s.facts.resources) for s in sources
+        }
+        try:
+            before = self.memory.resources()
+        except ReconcileError:
+            return {}
+        return {name: (count[name], before[key]) for name, key in keys.items() if key in before}
 
     def require_fresh(self, plan: Plan) -> Reading:
         """The cluster as it is now. Raises :class:`StalePlanError` where it moved on since the plan was made."""
@@ -379,20 +469,39 @@ class Cluster:
             made |= self.portals[offering.name].made(containers)
         return ownership.own(built.desired, built.scope, reading.state, claims, made, policy)
 
+    def _cuts(self, changes: list[Change], desired: Desired, allowed: frozenset[str]) -> list[Change]:
+        """Budgets that would fall below what was used; slurmctld is asked only where one falls."""
+        if self.runner.settings.emulator or not cuts.lowering(changes):
+            return changes
+        try:
+            used = counters.used(self.runner)
+        except ReconcileError as error:
+            text = f"whether budgets fall below what was used could not be found out: {error.message}"
+            desired.warnings.append(Note(kinds.account("*"), text))
+            return changes
+        found = cuts.below_used(changes, used, self.config.reconcile.guards, allowed)
+        desired.warnings.extend(found.warnings)
+        return found.changes
+
     def _guarded(
-        self, changes: Sequence[Change], built: build.Built, reading: Reading, allowed: frozenset[str]
+        self,
+        changes: Sequence[Change],
+        built: build.Built,
+        reading: Reading,
+        orphans: frozenset[str],
+        allowed: frozenset[str],
     ) -> guard.Screened:
         settings = self.config.reconcile
-        screened = guard.screen(
+        return guard.screen(
             changes,
             reading.state,
             self._activity(changes, reading.cluster),
             settings.guards,
             drain=settings.on_member_removal == "drain",
             ending=guard.Ending(frozenset(built.scope.leaving), settings.on_terminate),
+            orphans=orphans,
             allowed=allowed,
         )
-        return replace(screened, changes=guard.propagate(screened.changes, reading.state))
 
     def _activity(self, changes: Sequence[Change], cluster: str) -> guard.Activity:
         """Jobs and usage, asked only when something would be deleted."""
@@ -400,13 +509,15 @@ class Cluster:
         if not deletions:
             return guard.Activity()
         accounts = sorted(c.address.key[0] for c in deletions if c.address.kind == "slurm.account")
-        now = self.clock().astimezone(ZoneInfo(self.config.timezone))
+        today = self.clock().astimezone(ZoneInfo(self.config.timezone)).date()
+        grace = today - timedelta(days=self.config.reconcile.guards.prune_grace)
+        since = min(today.replace(day=1), grace)
         try:
             active = jobs.active_jobs(self.runner, cluster)
-            used = jobs.used_accounts(self.runner, cluster, accounts, now) if accounts else frozenset()
+            used = jobs.used_accounts(self.runner, cluster, accounts, since) if accounts else frozenset()
         except (CommandError, ReadError) as error:
             return guard.Activity(unknown=error.message)
-        return guard.Activity(active, used)
+        return guard.Activity(active, used, since=str(since))
 
 
 def _ends(resource: Resource) -> bool:

@@ -17,7 +17,8 @@ from reconciler.reporting import Reporting
 from reconciler.state.diff import Change
 from reconciler.state.facts import DONE, EXECUTING, ORDER_ERRED, PENDING_PROVIDER
 from reconciler.state.kinds import KINDS, Stage
-from reconciler.state.model import Address, State
+from reconciler.state.model import Address, State, json_value
+from reconciler.store.journal import Run
 
 _CONFLICT, _GONE = 409, 404
 _REFUSED = "The cluster refused the account or its limits. The provider can see why; please ask there."
@@ -105,8 +106,8 @@ class Fulfilment:
     def _write(
         self, change: Change, step: Change, forgiven: Callable[[ReconcileError], bool] = lambda error: False
     ) -> None:
-        self.record.start(change)
         try:
+            self.record.start(change, _request(step))
             try:
                 if absent := self._portal(change).write(step):
                     self.record.outcome.absent.setdefault(min(change.offerings), set()).update(absent)
@@ -142,8 +143,16 @@ class Fulfilment:
             return None
 
 
-def tell(portals: Mapping[str, Portal], plan: Plan, listener: Listener | None = None) -> Outcome:
+def _request(step: Change) -> str:
+    """What is asked of the portal, for the journal."""
+    said = ", ".join(f"{n} = {json_value((step.after or {}).get(n))}" for n in step.changed())
+    return f"Waldur: {step.action.value} {step.address}: {said}"
+
+
+def tell(
+    portals: Mapping[str, Portal], plan: Plan, listener: Listener | None = None, run: Run | None = None
+) -> Outcome:
     """Apply a plan that changes nothing but the portals."""
-    record = Record(plan, listener)
+    record = Record(plan, listener, run)
     Fulfilment(portals, record).after_cluster()
     return record.outcome

@@ -14,9 +14,11 @@ from typing import Literal
 from reconciler.config import Guards
 from reconciler.plan import Refusal
 from reconciler.state import kinds
-from reconciler.state.diff import Action, Change
+from reconciler.state.diff import Action, Change, values_of
 from reconciler.state.model import Address, Desired, Note, State
 from reconciler.state.naming import fold
+
+MIN_READ_SHARE = "min_read_share"
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Activity:
     jobs: Mapping[tuple[str, str], int] = field(default_factory=dict)
     used: frozenset[str] = frozenset()
     unknown: str = ""
+    since: str = "the first of the month"  # what ``used`` looks back to
 
 
 @dataclass(frozen=True)
@@ -61,9 +64,13 @@ def screen(
     *,
     drain: bool = False,
     ending: Ending = Ending(),
+    orphans: frozenset[str] = frozenset(),
     allowed: frozenset[str] = frozenset(),
 ) -> Screened:
-    """Block single changes that need consent; with ``drain`` turn removals of busy users into a stop."""
+    """Block single changes that need consent; with ``drain`` turn removals of busy users into a stop.
+
+    ``orphans``: accounts that go only because nobody names them, for which a mistake is likeliest.
+    """
     busy = _busy(ending, activity)
     changes = [c for c in changes if not _postponed(c, busy, ending, actual)]
     leaving = {c.address.key[0] for c in changes if c.action is Action.DELETE and _is_account(c)}
@@ -74,7 +81,7 @@ def screen(
     partly: set[str] = set()  # accounts that stay for now, but whose members lose access
     for change in changes:
         if change.action is Action.DELETE and _is_account(change):
-            why, whole = _account_block(change, staying, activity, guards, allowed, ending)
+            why, whole = _account_block(change, staying, activity, guards, allowed, ending, orphans)
             if why and whole:
                 accounts[change.address.key[0]] = why
             elif why:
@@ -83,7 +90,7 @@ def screen(
         blocked = change.blocked or _protected(change.address, guards)
         if not blocked and change.action is Action.DELETE:
             if _is_account(change):
-                blocked = _account_block(change, staying, activity, guards, allowed, ending)[0]
+                blocked = _account_block(change, staying, activity, guards, allowed, ending, orphans)[0]
             elif change.address.kind == "slurm.association":
                 account = change.address.key[0]
                 if account in leaving and account in accounts:
@@ -163,6 +170,7 @@ def _account_block(
     guards: Guards,
     allowed: frozenset[str],
     ending: Ending,
+    orphans: frozenset[str],
 ) -> tuple[str, bool]:
     """Why an account may not go, and whether its members then stay as well."""
     name = change.address.key[0]
@@ -177,10 +185,13 @@ def _account_block(
     if name in ending.accounts:
         return "", False  # the customer's order is the consent, and reconcile.on_terminate says what jobs mean
     jobs = sum(n for (account, _), n in activity.jobs.items() if account == name)
+    if name in orphans and (jobs or (guards.prune_grace and name in activity.used)):
+        what = f"{jobs} jobs are running or waiting" if jobs else f"it was used since {activity.since}"
+        return f"an orphan that is in use is never removed: {what} (reconcile.guards.prune_grace)", True
     if jobs and not (guards.delete_with_jobs or "delete_with_jobs" in allowed):
         return f"{jobs} jobs are running or waiting {_lift('delete_with_jobs')}; no new ones meanwhile", False
     if name in activity.used and not (guards.delete_with_usage or "delete_with_usage" in allowed):
-        return f"it has usage in the current month {_lift('delete_with_usage')}; its members lose access now", False
+        return f"it has usage since {activity.since} {_lift('delete_with_usage')}; its members lose access now", False
     return "", False
 
 
@@ -221,7 +232,35 @@ def propagate(changes: Iterable[Change], actual: State) -> list[Change]:
                 made.discard(change.address)
                 held.add(change.address)
                 progress = True
-    return _nothing_hangs_on(listed, actual)
+    return _nothing_hangs_on(_with_moves(listed, actual), actual)
+
+
+def _with_moves(changes: list[Change], actual: State) -> list[Change]:
+    """Move defaults off accounts that users lose while a guard keeps them in another, which was to go as well.
+
+    sacctmgr removes nobody from a default account while others remain.
+    """
+    going = {c.address for c in changes if c.action is Action.DELETE and not c.blocked}
+    planned = {c.address for c in changes}
+    staying: dict[str, list[str]] = defaultdict(list)
+    for address in actual:
+        if address.kind == "slurm.association" and address not in going:
+            staying[address.key[1]].append(address.key[0])
+    moves = []
+    for change in changes:
+        if change.address.kind != "slurm.association" or change.address not in going:
+            continue
+        account, name = change.address.key
+        owner = kinds.user(name)
+        present = actual.get(owner)
+        # root is no default to move to: no limit holds there
+        left = sorted(n for n in staying[name] if n != "root")
+        if left and owner not in planned and present is not None and present.values["default_account"] == account:
+            before = values_of(present)
+            reason = f"the user loses {account}, and stays in {left[0]} for now"
+            after = {**before, "default_account": left[0]}
+            moves.append(Change(owner, Action.UPDATE, before, after, reason, change.offerings))
+    return changes + moves
 
 
 def _nothing_hangs_on(changes: list[Change], actual: State) -> list[Change]:
@@ -293,11 +332,13 @@ def refusals(
     managed: int,
     silent: Mapping[str, int] | None = None,
     ordered: frozenset[str] = frozenset(),
+    shrunken: Mapping[str, tuple[int, int]] | None = None,
     allowed: frozenset[str] = frozenset(),
 ) -> list[Refusal]:
     """Guards that refuse the plan as a whole. ``managed``: allocation accounts on the cluster;
     ``silent``: offerings without any resource, with the number of unknown accounts that look like theirs;
-    ``ordered``: accounts whose end customers ordered, which count as consent.
+    ``ordered``: accounts whose end customers ordered, which count as consent;
+    ``shrunken``: by offering, the resources that it has now and had at the last good read.
     """
     found: list[Refusal] = []
     if resources == 0 and managed and not guards.allow_empty_portal:
@@ -321,6 +362,13 @@ def refusals(
                 "that the cluster has under management",
             )
         )
+    for offering, (now, before) in sorted((shrunken or {}).items()):
+        if now < guards.min_read_share * before:
+            text = (
+                f"Waldur has {now} resources for offering {offering!r}, below {guards.min_read_share:g} of the "
+                f"{before} that it had at the last good read"
+            )
+            found.append(Refusal(MIN_READ_SHARE, text))
     totals = Counter(a.kind for a in actual if a in desired.objects or a in desired.absent)
     leaving = {c.address.key[0] for c in changes if c.action is Action.DELETE and _is_account(c)}
     deletions = Counter(
@@ -359,6 +407,8 @@ def _weighty(change: Change, ordered: frozenset[str]) -> bool:
 #: what ``--allow`` takes
 ALLOWABLE = (
     "allow_empty_portal",
+    MIN_READ_SHARE,
+    "prevent_downgrade",
     "min_resources_share",
     "max_deletions",
     "max_updates_share",

@@ -113,10 +113,14 @@ def write(runner: CommandRunner, record: Record) -> None:
     for change in ready:
         user = change.address.key[0]
         after = change.after or {}
-        record.start(change)
         account = known.get(user)
         if account is None:
             record.fail(change, f"the host does not know user {user} any more")
+            continue
+        try:
+            record.start(change, f"{change.action.value} {after['path']} with mode {after['mode']}")
+        except ReconcileError as error:
+            record.fail(change, f"not tried: {error.message}")
             continue
         work = host.create if change.action is Action.CREATE else host.correct_mode
         if problem := work(runner, account, str(after["path"]), int(str(after["mode"]), 8)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -11,6 +11,7 @@ from reconciler.plan import Plan
 from reconciler.state.diff import Action, Change, equal, values_of
 from reconciler.state.kinds import KINDS
 from reconciler.state.model import Address, State, json_value
+from reconciler.store.journal import DONE, FAILED, LEFT, UNCONFIRMED, Run
 
 
 class Event(StrEnum):
@@ -48,18 +49,30 @@ class Outcome:
 class Record:
     """One apply underway: its plan, its outcome so far, and who listens."""
 
-    def __init__(self, plan: Plan, listener: Listener | None = None) -> None:
+    def __init__(self, plan: Plan, listener: Listener | None = None, run: Run | None = None) -> None:
         self.plan = plan
+        self._run = run
         self.outcome = Outcome()
         self.by_address = {c.address: c for c in plan.changes}
         self._listener = listener or (lambda event, change, seconds, text: None)
         self._started: dict[Address, float] = {}
 
-    def start(self, change: Change) -> None:
-        """Its first command or request is about to be sent."""
-        if change.address not in self._started:
+    def start(self, change: Change, command: str = "") -> None:
+        """Its first command or request is about to be sent. Raises :class:`ReconcileError`: then it must not be."""
+        self.begin([change], command)
+
+    def begin(self, changes: Sequence[Change], command: str) -> None:
+        """One command for several of them is about to be run; it is in the journal before."""
+        fresh = [c for c in changes if c.address not in self._started]
+        if self._run is not None:
+            self._run.tried(fresh, command)
+        for change in fresh:
             self._started[change.address] = time.monotonic()
             self._listener(Event.START, change, 0.0, "")
+
+    def _note(self, change: Change, outcome: str, text: str = "") -> None:
+        if self._run is not None:
+            self._run.ended(change, outcome, self._seconds(change), text)
 
     def progress(self, change: Change) -> None:
         """Nothing complained; the read afterwards tells."""
@@ -71,6 +84,7 @@ class Record:
         self.outcome.failures.pop(change.address, None)
         self.outcome.final.discard(change.address)
         self.outcome.applied.append(change)
+        self._note(change, DONE)
         self._listener(Event.COMPLETE, change, self.outcome.done.get(change.address, 0.0), "")
 
     def fail(self, change: Change, text: str, *, final: bool = False) -> None:
@@ -79,6 +93,7 @@ class Record:
         self.outcome.done.pop(change.address, None)
         if final:
             self.outcome.final.add(change.address)
+        self._note(change, UNCONFIRMED if text.startswith("not confirmed") else FAILED, text)
         self._listener(Event.ERRORED, change, self._seconds(change), text)
 
     def judge(self, change: Change, wrong: str) -> None:
@@ -91,6 +106,7 @@ class Record:
     def leave(self, change: Change, text: str) -> None:
         """Somebody else has finished it meanwhile."""
         self.outcome.left[change.address] = text
+        self._note(change, LEFT, text)
         self._listener(Event.PROGRESS, change, self._seconds(change), text)
 
     def _seconds(self, change: Change) -> float:

@@ -31,8 +31,12 @@ class Reporting:
             self._month(self.portals[offering], Period.parse(period), group)
 
     def _month(self, portal: Portal, period: Period, changes: list[Change]) -> None:
-        for change in changes:
-            self.record.start(change)
+        try:
+            self.record.begin(changes, f"Waldur: set usage of {period}")
+        except ReconcileError as error:
+            for change in changes:
+                self.record.fail(change, f"not tried: {error}")
+            return
         totals = [c for c in changes if "total" in c.changed()]
         problems = self._totals(portal, period, totals)
         state = self._read(portal, period, changes, users=False)

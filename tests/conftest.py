@@ -82,6 +82,7 @@ class Program:
 
     def write(self) -> Path:
         self.path.write_text(yaml.safe_dump(self.document, sort_keys=False))
+        self.path.chmod(0o600)
         return self.path
 
     def __call__(self, *arguments: str, **environment: str) -> Ran:

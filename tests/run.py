@@ -18,7 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = ROOT / ".venv" / "bin"
-SLURM = ("slurmctld", "slurmdbd", "slurmd", "slurm-client", "mariadb-server", "munge", "iproute2")
+PACKAGES = ("slurmctld", "slurmdbd", "slurmd", "slurm-client", "mariadb-server", "munge", "iproute2", "postgresql")
 
 
 def step(title: str, *argv: str | Path, needed: bool = True) -> bool:
@@ -40,10 +40,10 @@ def install_python() -> None:
 
 
 def install_slurm() -> None:
-    """SLURM and what it needs, without starting the packages' own services."""
+    """SLURM with what it needs, and PostgreSQL, without starting the packages' own services."""
     if os.geteuid() != 0 or not Path("/usr/bin/apt-get").exists():
         return
-    missing = [p for p in SLURM if subprocess.run(["dpkg", "-s", p], capture_output=True, check=False).returncode]
+    missing = [p for p in PACKAGES if subprocess.run(["dpkg", "-s", p], capture_output=True, check=False).returncode]
     if not missing:
         return
     policy = Path("/usr/sbin/policy-rc.d")

@@ -7,11 +7,11 @@ from pathlib import Path
 from reconciler import homes
 from reconciler.chains import Source
 from reconciler.config import Config, Offering, Runner, Usernames
-from reconciler.memory import Memory
 from reconciler.people import former, named
 from reconciler.providers.runner import CommandRunner
 from reconciler.state import kinds
 from reconciler.state.facts import Facts, OfferingUser
+from reconciler.store import Memory, Store
 
 
 def offering(name: str, **more: object) -> Offering:
@@ -64,10 +64,10 @@ def test_offerings_of_one_cluster_keep_their_own_names() -> None:
 
 
 def test_clusters_do_not_share_their_memories(tmp_path: Path) -> None:
-    Memory(tmp_path, "one").remember([("o", "p", "ann")])
-    assert Memory(tmp_path, "one").usernames() == {("o", "p"): frozenset({"ann"})}
-    assert Memory(tmp_path, "two").usernames() == {}
-    assert (tmp_path / "memory.sqlite3").stat().st_mode & 0o077 == 0
+    Memory(Store(tmp_path), "one").remember([("o", "p", "ann")])
+    assert Memory(Store(tmp_path), "one").usernames() == {("o", "p"): frozenset({"ann"})}
+    assert Memory(Store(tmp_path), "two").usernames() == {}
+    assert (tmp_path / "reconcile.sqlite3").stat().st_mode & 0o077 == 0
 
 
 def test_who_has_no_place_for_a_home_gets_none(tmp_path: Path) -> None:

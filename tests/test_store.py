@@ -5,18 +5,32 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import text
 
+from reconciler.config import Maintenance
 from reconciler.errors import LockedError, ReconcileError
-from reconciler.store import cluster_lock
+from reconciler.freezing import Freezer, ends
+from reconciler.rollback import inverse
+from reconciler.state.diff import Action, Change
+from reconciler.state.kinds import account
+from reconciler.state.model import Obj
+from reconciler.store import Journal, Memory, Store
+from reconciler.store.database import HEAD
+from reconciler.store.journal import Entry
+from reconciler.store.locks import cluster_lock
+from reconciler.store.tables import METADATA
 from tests.conftest import ROOT
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from reconciler.store import cluster_lock
+from reconciler.store.locks import cluster_lock
 with cluster_lock(Path(sys.argv[1]), "c1"):
     print("held", flush=True)
     time.sleep(60)
@@ -50,3 +64,220 @@ def test_a_lock_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
     with pytest.raises(ReconcileError, match="cannot be opened"), cluster_lock(tmp_path, "c1"):
         pass
     assert victim.read_text() == "precious"
+
+
+# ---------------------------------------------------------------------- the database
+
+
+def change(name: str, action: Action = Action.CREATE) -> Change:
+    after = {"parent": "root"} if action is not Action.DELETE else None
+    return Change(account(name), action, None if action is Action.CREATE else {"parent": "x"}, after, "why")
+
+
+def test_migrations_make_what_the_code_expects(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with store.writing() as connection:
+        context = MigrationContext.configure(connection)
+        assert compare_metadata(context, METADATA) == []
+        assert context.get_current_revision() == HEAD
+    assert store.path.stat().st_mode & 0o077 == 0
+
+
+def test_a_store_of_a_newer_version_is_not_touched(tmp_path: Path) -> None:
+    with Store(tmp_path).writing() as connection:
+        connection.execute(text("update alembic_version set version_num = '9999'"))
+    with pytest.raises(ReconcileError, match="newer version of reconcile"):
+        Memory(Store(tmp_path), "one").usernames()
+
+
+def test_reading_makes_no_file(tmp_path: Path) -> None:
+    assert Journal(Store(tmp_path), "one").runs() == []
+    assert Memory(Store(tmp_path), "one").resources() == {}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_no_database_is_put_aside(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.path.write_text("garbage" * 1000)
+    with Journal(store, "one").run("digest", 1) as run:
+        run.tried([change("a")], "sacctmgr …")
+    assert len(list(tmp_path.glob("*.broken-*"))) == 1
+    assert "put aside" in store.notices[0]
+
+
+# ---------------------------------------------------------------------- the journal
+
+
+def test_an_action_is_written_before_it_is_tried_and_again_with_its_outcome(tmp_path: Path) -> None:
+    journal = Journal(Store(tmp_path), "one")
+    other = Journal(Store(tmp_path), "one")
+    with journal.run("digest", 2) as run:
+        run.tried([change("a"), change("b")], "sacctmgr -i add account a,b")
+        assert [(e.address, e.outcome) for e in other.entries()] == [
+            ('slurm.account["a"]', ""),
+            ('slurm.account["b"]', ""),
+        ]
+        run.ended(change("a"), "done", 0.5)
+        run.ended(change("b"), "failed", 0.5, "refused")
+    first, second = other.entries()
+    assert (first.outcome, first.before, first.after) == ("done", None, {"parent": "root"})
+    assert (second.outcome, second.text, second.command) == ("failed", "refused", "sacctmgr -i add account a,b")
+    assert [r.state for r in other.runs()] == ["done"]
+
+
+DIE = """
+import os, sys
+from pathlib import Path
+from reconciler.store import Journal, Store
+from reconciler.state.diff import Action, Change
+from reconciler.rollback import inverse
+from reconciler.state.kinds import account
+from reconciler.state.model import Obj
+journal = Journal(Store(Path(sys.argv[1])), "one")
+with journal.run("digest", 2) as run:
+    a, b = (Change(account(n), Action.CREATE, None, {"parent": "root"}) for n in "ab")
+    run.tried([a], "first")
+    run.ended(a, "done", 0.1)
+    run.tried([b], "second")
+    os.kill(os.getpid(), 9)
+"""
+
+
+def test_a_run_that_died_is_interrupted_and_its_half_done_action_known(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", DIE, str(tmp_path)], cwd=ROOT, check=False)
+    journal = Journal(Store(tmp_path), "one")
+    ((run, half),) = journal.interrupted()
+    assert [e.address for e in half] == ['slurm.account["b"]']
+    assert journal.interrupted() == []  # said once
+    assert [(r.id, r.state) for r in journal.runs()] == [(run.id, "interrupted")]
+
+
+def test_old_runs_are_forgotten(tmp_path: Path) -> None:
+    moments = iter([datetime(2026, 1, 1, tzinfo=UTC)] * 5)
+    old = Journal(Store(tmp_path), "one", lambda: next(moments))
+    with old.run("digest", 1) as run:
+        run.tried([change("a")], "x")
+    journal = Journal(Store(tmp_path), "one", lambda: datetime(2026, 6, 1, tzinfo=UTC))
+    with journal.run("digest", 1) as run:
+        run.tried([change("b")], "x")
+    assert journal.prune(90) == 1
+    assert [e.address for e in journal.entries()] == ['slurm.account["b"]']
+
+
+def test_a_journal_that_cannot_be_written_stops_the_action(tmp_path: Path) -> None:
+    journal = Journal(Store(tmp_path), "one")
+    with pytest.raises(ReconcileError), journal.run("digest", 1) as run:
+        journal.store.dispose()
+        journal.store.path.unlink()
+        journal.store.path.mkdir()
+        run.tried([change("a")], "x")
+
+
+def test_a_stop_reaches_every_command_not_only_the_first(tmp_path: Path) -> None:
+    """A batch that is tried again object by object ends there, too."""
+    journal = Journal(Store(tmp_path), "one")
+    said: list[str] = []
+    with journal.run("digest", 1, lambda: "SIGTERM" if said else "") as run:
+        run.tried([change("a"), change("b")], "both")
+        said.append("signal")
+        with pytest.raises(ReconcileError, match="stopped by SIGTERM"):
+            run.tried([change("a")], "a alone")
+    assert [r.state for r in journal.runs()] == ["interrupted"]
+
+
+def test_an_outcome_survives_a_write_that_failed(tmp_path: Path) -> None:
+    journal = Journal(Store(tmp_path), "one")
+    with journal.run("digest", 2) as run:
+        run.tried([change("a")], "a")
+        run.ended(change("a"), "done", 0.1)
+        path = journal.store.path
+        path.chmod(0o600)
+        moved = path.with_name("away")
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{path}{suffix}").rename(f"{moved}{suffix}")
+        path.mkdir()
+        with pytest.raises(ReconcileError):
+            run.tried([change("b")], "b")
+        path.rmdir()
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{moved}{suffix}").rename(f"{path}{suffix}")
+    assert [e.outcome for e in journal.entries()] == ["done"]
+
+
+def test_long_runs_are_whole(tmp_path: Path) -> None:
+    journal = Journal(Store(tmp_path), "one")
+    with journal.run("digest", 10_050) as run:
+        run.tried([change(f"a{n}") for n in range(10_050)], "load")
+        long = run.id
+    assert len(journal.entries(run=long)) == 10_050
+
+
+# ---------------------------------------------------------------------- rollback
+
+
+def entry(action: str, before: dict[str, object] | None, after: dict[str, object] | None) -> Entry:
+    return Entry("r", 'slurm.account["a"]', action, before, after, "", "", "", "done", "", 0.0)
+
+
+def test_a_rollback_leaves_alone_what_changed_since() -> None:
+    here = account("a")
+    made = entry("create", None, {"parent": "root", "fairshare": 1})
+    same = {here: Obj({"parent": "root", "fairshare": 1})}
+    assert list(inverse([made], same, "r").absent) == [here]
+    moved = inverse([made], {here: Obj({"parent": "root", "fairshare": 9})}, "r")
+    assert not moved.absent and "changed since" in moved.refused[0].text
+    gone = entry("delete", {"parent": "root", "fairshare": 1}, None)
+    assert list(inverse([gone], {}, "r").objects) == [here]
+    again = inverse([gone], {here: Obj({"parent": "root", "fairshare": 9})}, "r")
+    assert not again.objects and "made again since" in again.refused[0].text
+    order = Entry("r", 'waldur.order["o"]', "update", {}, {"state": "done"}, "", "", "", "done", "", 0.0)
+    assert not inverse([order], {}, "r").objects
+
+
+# ---------------------------------------------------------------------- freezes
+
+
+@pytest.mark.parametrize(
+    ("now", "inside"),
+    [
+        ("2026-11-20T21:59:00+02:00", False),
+        ("2026-11-20T22:00:00+02:00", True),
+        ("2026-11-21T01:59:00+02:00", True),
+        ("2026-11-21T02:00:00+02:00", False),
+    ],
+)
+def test_maintenance_windows(now: str, inside: bool) -> None:
+    window = Maintenance(cron="0 22 * * 5", minutes=240)
+    assert (ends(window, datetime.fromisoformat(now), "Europe/Tallinn") is not None) is inside
+
+
+def test_a_window_lasts_its_real_minutes_when_clocks_change() -> None:
+    # in Tallinn 03:00 becomes 04:00 on 2026-03-29; two hours from 02:30 end at 05:30
+    window = Maintenance(cron="30 2 * * *", minutes=120)
+    inside = datetime.fromisoformat("2026-03-29T05:29:00+03:00")
+    assert ends(window, inside, "Europe/Tallinn") is not None
+    assert ends(window, inside + timedelta(minutes=1), "Europe/Tallinn") is None
+
+
+def test_a_freeze_outlives_the_database(tmp_path: Path) -> None:
+    """It is an order, not memory: who removes a broken database unfreezes nothing."""
+    now = datetime(2026, 11, 21, 12, tzinfo=UTC)
+    Freezer(Store(tmp_path), (), "UTC").freeze("", None, "upgrade", now)
+    (tmp_path / "reconcile.sqlite3").unlink(missing_ok=True)
+    assert Freezer(Store(tmp_path), (), "UTC").frozen("any", now) is not None
+    (tmp_path / "frozen.json").write_text("not JSON")
+    with pytest.raises(ReconcileError, match=r"frozen\.json"):
+        Freezer(Store(tmp_path), (), "UTC").frozen("any", now)
+
+
+def test_a_freeze_ends_by_itself(tmp_path: Path) -> None:
+    freezer = Freezer(Store(tmp_path), (), "UTC")
+    now = datetime(2026, 11, 21, 12, tzinfo=UTC)
+    freezer.freeze("", now + timedelta(hours=2), "upgrade", now)
+    frozen = freezer.frozen("any", now)
+    assert frozen is not None and "upgrade" in frozen.text
+    assert freezer.frozen("any", now + timedelta(hours=2)) is None
+    freezer.freeze("one", None, "", now)
+    assert freezer.frozen("two", now + timedelta(days=9)) is None
+    assert freezer.frozen("one", now + timedelta(days=9)) is not None
+    assert freezer.lift("one") and not freezer.lift("one")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,9 @@ import typer
 
 from reconciler.accounting import Accounting, Part
 from reconciler.cli import options
-from reconciler.cli.interface import BLOCKED, DONE, FAILED, REFUSED, Interface, worst
+from reconciler.cli.freezing import freezer
+from reconciler.cli.interface import BLOCKED, DONE, FAILED, REFUSED, STOPPED, Interface, worst
+from reconciler.cli.stopping import stopping
 from reconciler.clusters import Scope, accountings, clusters, offering_name
 from reconciler.config import Config
 from reconciler.errors import ReconcileError
@@ -19,6 +22,7 @@ from reconciler.outcome import Listener, Outcome
 from reconciler.plan import USAGE, Mode, Plan
 from reconciler.planfile import load
 from reconciler.providers.slurm.read import Reading
+from reconciler.store.journal import Stop
 
 
 def apply(
@@ -34,6 +38,7 @@ def apply(
     json_output: Annotated[bool, typer.Option("--json", help="Stream one JSON event per line.")] = False,
     allow: options.AllowOption = None,
     allow_decrease: options.DecreaseOption = False,
+    accept_shrink: options.ShrinkOption = False,
     no_color: options.NoColorOption = False,
     verbose: options.VerboseOption = False,
 ) -> None:
@@ -53,11 +58,13 @@ def apply(
     if plan_file is None:
         options.require_answer(auto_approve=auto_approve, json_output=json_output)
     interface = Interface(json_output=json_output, no_color=no_color)
-    allowed = options.allowed_guards(allow, decrease=allow_decrease)
+    allowed = options.allowed_guards(allow, decrease=allow_decrease, shrink=accept_shrink)
     if plan_file is not None:
         raise typer.Exit(_saved(config, plan_file, interface, allowed))
-    codes = []
+    codes: list[int] = []
     for cluster in options.chosen(config, offering, mode):
+        if any(code > STOPPED for code in codes):
+            break
         try:
             with cluster.locked():
                 codes.append(
@@ -90,25 +97,52 @@ def cycle(
     verbose: bool,
 ) -> int:
     """Plan one cluster, or usage, and make it so; the exit code."""
+    try:
+        for text in cluster.interrupted():
+            interface.warn(text)
+    except ReconcileError as error:
+        interface.warn(f"the journal of earlier runs cannot be read: {error}")
     with options.progress(verbose=verbose) as progress:
         planned = cluster.plan(targets=targets, offering=offering, mode=mode, allowed=allowed, progress=progress)
     interface.plan(planned.plan)
+    if code := refused_while_frozen(cluster, cluster.config, interface, planned.plan):
+        return code
     if ask and planned.plan.changes and not planned.plan.refusals and not interface.agreed():
         return FAILED
-    if problem := cluster.remember():
-        interface.warn(f"usernames are not remembered: {problem}")
+    if problem := cluster.remember(refused=bool(planned.plan.refusals)):
+        interface.warn(problem)
     # while a person thinks the world moves on, so then the preconditions are checked again
-    return _perform(cluster, planned.plan, interface, None if ask else planned.reading)
+    return perform(cluster, planned.plan, interface, None if ask else planned.reading)
 
 
-def _perform(cluster: Scope, plan: Plan, interface: Interface, reading: Reading | Part | None) -> int:
+def refused_while_frozen(cluster: Scope, config: Config, interface: Interface, plan: Plan) -> int:
+    """Nothing is applied while frozen: the exit code then, otherwise 0. An empty plan needs no leave."""
+    if not plan.changes:
+        return DONE
+    frozen = freezer(config).frozen(plan.cluster.removeprefix(USAGE), datetime.now(UTC))
+    if frozen is None:
+        return DONE
+    interface.problem(f"{frozen.text}; nothing was done", f"To go on: {frozen.lifted_by}")
+    return REFUSED
+
+
+def perform(cluster: Scope, plan: Plan, interface: Interface, reading: Reading | Part | None) -> int:
+    """Apply a plan that was shown; the exit code."""
     if plan.refusals:
         for refusal in plan.refusals:
             interface.problem(f"refused: {refusal.text}; nothing was done", f"To allow it: {refusal.lifted_by}")
         return REFUSED
     if plan.changes:
-        outcome = interface.run(plan, lambda listener: _applied(cluster, plan, reading, listener))
+        with stopping() as stop:
+            outcome = interface.run(plan, lambda listener: _applied(cluster, plan, reading, listener, stop))
         interface.result(outcome)
+        if stop() and len(outcome.applied) < len(plan.changes):
+            left = sum(c.address not in {a.address for a in outcome.applied} for c in plan.changes)
+            interface.problem(
+                f"stopped by {stop()}: {left} of {len(plan.changes)} changes are left",
+                "The next apply goes on from what is there.",
+            )
+            return stop.code
         if outcome.failures:
             return FAILED
     elif interface.json:
@@ -116,10 +150,12 @@ def _perform(cluster: Scope, plan: Plan, interface: Interface, reading: Reading 
     return BLOCKED if plan.stuck else DONE
 
 
-def _applied(cluster: Scope, plan: Plan, reading: Reading | Part | None, listener: Listener) -> Outcome:
+def _applied(cluster: Scope, plan: Plan, reading: Reading | Part | None, listener: Listener, stop: Stop) -> Outcome:
     if isinstance(cluster, Accounting):
-        return cluster.apply(plan, reading=reading if isinstance(reading, Part) else None, listener=listener)
-    return cluster.apply(plan, reading=reading if isinstance(reading, Reading) else None, listener=listener)
+        part = reading if isinstance(reading, Part) else None
+        return cluster.apply(plan, reading=part, listener=listener, stop=stop)
+    here = reading if isinstance(reading, Reading) else None
+    return cluster.apply(plan, reading=here, listener=listener, stop=stop)
 
 
 def _saved(config: Config, path: Path, interface: Interface, allowed: frozenset[str]) -> int:
@@ -136,12 +172,17 @@ def _saved(config: Config, path: Path, interface: Interface, allowed: frozenset[
         pairs.append((found, plan))
     for cluster, plan in pairs:  # all or nothing: no cluster is touched while another's plan is stale
         cluster.require_fresh(plan)
-    codes = []
+    codes: list[int] = []
     for cluster, plan in pairs:
+        if any(code > STOPPED for code in codes):
+            break
         left = tuple(r for r in plan.refusals if r.key not in allowed)
         with cluster.locked():
             interface.plan(plan)
-            codes.append(_perform(cluster, replace(plan, refusals=left), interface, None))
+            if code := refused_while_frozen(cluster, config, interface, plan):
+                codes.append(code)
+                continue
+            codes.append(perform(cluster, replace(plan, refusals=left), interface, None))
     return worst(codes)
 
 

@@ -13,11 +13,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from reconciler.accounting import Accounting
 from reconciler.cli import options
-from reconciler.cli.interface import BLOCKED, DONE, FAILED, Interface, worst
+from reconciler.cli.freezing import freezer
+from reconciler.cli.interface import BLOCKED, DONE, FAILED, STOPPED, Interface, worst
+from reconciler.cli.stopping import stopping
 from reconciler.clusters import accountings, offering_name
 from reconciler.config import Config
 from reconciler.errors import ConfigError, ReconcileError
-from reconciler.plan import Plan
+from reconciler.plan import USAGE, Plan
 from reconciler.render.text import plan_text, printable
 from reconciler.state.facts import Facts
 from reconciler.state.period import Period, span
@@ -142,6 +144,8 @@ def _run(
                 one, month, offering, facts, allowed, None if json_output else interface, dry_run
             )
             codes.append(code)
+            if code > STOPPED:
+                break
             documents.append({"usage": one.label, "month": str(month), **document})
             if not json_output:
                 style = "red" if code == FAILED else "yellow" if code == BLOCKED else None
@@ -190,7 +194,13 @@ def _locked_month(
     if not plan.changes:
         said += "".join(f"; {w.text}" for w in plan.warnings if "no job of anybody" in w.text)
         return stuck, f"already right{said}", {"state": "equal", **counts}
-    outcome = one.apply(plan, reading=planned.part)
+    frozen = freezer(one.config).frozen(plan.cluster.removeprefix(USAGE), one.clock())
+    if frozen is not None:
+        return FAILED, f"{frozen.text}; to go on: {frozen.lifted_by}", {"state": "frozen", **counts}
+    with stopping() as stop:
+        outcome = one.apply(plan, reading=planned.part, stop=stop)
+    if stop():
+        return stop.code, f"stopped by {stop()}", {"state": "interrupted", **counts}
     if outcome.failures:
         address, why = next(iter(outcome.failures.items()))
         text = f"failed: {len(outcome.failures)} of {len(plan.changes)}, first {address}: {why}"

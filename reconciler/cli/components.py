@@ -8,13 +8,14 @@ from typing import Annotated
 import typer
 
 from reconciler.cli import options
+from reconciler.cli.freezing import require_thawed
 from reconciler.cli.interface import DONE, FAILED, Interface, worst
 from reconciler.clusters import offering_name
 from reconciler.components import OfferingComponents
 from reconciler.config import Config
 from reconciler.errors import ConfigError, ReconcileError
 from reconciler.planfile import document
-from reconciler.store import cluster_lock
+from reconciler.store import store_of
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -73,6 +74,7 @@ def push(
     config = options.configuration(config_path)
     options.require_answer(auto_approve=auto_approve, json_output=json_output)
     interface = Interface(json_output=json_output, no_color=no_color)
+    require_thawed(config)
     codes = []
     for one in _chosen(config, offering):
         try:
@@ -84,7 +86,7 @@ def push(
 
 
 def _push(config: Config, one: OfferingComponents, interface: Interface, *, delete: bool, ask: bool) -> int:
-    with cluster_lock(config.reconcile.state_dir, f"components-{one.offering.waldur_offering_uuid}"):
+    with store_of(config).locked(f"components-{one.offering.waldur_offering_uuid}"):
         wanted = one.plan(delete=delete)
         interface.plan(wanted, title=f"Offering {wanted.cluster}", nothing=NOTHING)
         if not wanted.changes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +13,7 @@ from reconciler.config import Config
 from reconciler.config import convert as converting
 from reconciler.doctor import online
 from reconciler.errors import ConfigError
-from reconciler.render.text import printable
+from reconciler.render import doctor as render
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -45,7 +44,7 @@ def check(
             json.dumps(
                 {
                     "format_version": "1.0",
-                    **({"findings": [asdict(f) for f in findings]} if ask else {}),
+                    **({"findings": render.rows(findings)} if ask else {}),
                     "path": str(config.path),
                     "valid": True,
                     "warnings": list(config.warnings),
@@ -73,13 +72,8 @@ def check(
             f"  {o.name}: orders {o.order_backend or 'off'}, members {o.membership_backend or 'off'}, "
             f"usage {o.reporting or 'off'}, cluster {cluster}"
         )
-    for found in findings:
-        console.print(
-            f"{'ok  ' if found.ok else 'FAIL'} {found.subject}: {found.check}: {printable(found.text)}",
-            style="green" if found.ok else "red",
-        )
-        if found.hint:
-            console.print(f"     {printable(found.hint)}")
+    for text, style in render.lines(findings):
+        console.print(text, style=style or None)
     raise typer.Exit(code)
 
 

@@ -11,6 +11,7 @@ import typer
 from rich.table import Table
 
 from reconciler.cli import options
+from reconciler.cli.freezing import require_thawed
 from reconciler.cli.interface import DONE, FAILED, Interface, worst
 from reconciler.clusters import offering_name
 from reconciler.discovery import importable, offer
@@ -42,6 +43,7 @@ def import_(
     if write and json_output:
         raise ReconcileError("--json lists, --write shows a plan", "Give one of them.")
     if write:
+        require_thawed(config)
         options.require_answer(auto_approve=auto_approve, json_output=False)
     name = offering_name(config, offering) if offering else ""
     listed: list[tuple[str, list[Importable]]] = []

@@ -16,6 +16,7 @@ from reconciler.render.text import plan_text, printable
 from reconciler.state.diff import Action, Change
 
 DONE, FAILED, REFUSED, BLOCKED = 0, 1, 3, 4
+STOPPED = 128  # and the number of the signal
 _DOING = {Action.CREATE: "Creating", Action.UPDATE: "Modifying", Action.DELETE: "Destroying"}
 _DID = {Action.CREATE: "Creation", Action.UPDATE: "Modifications", Action.DELETE: "Destruction"}
 
@@ -114,4 +115,5 @@ def printable_lines(text: str) -> str:
 
 def worst(codes: Sequence[int]) -> int:
     """The exit code of several clusters: an error before a refusal before what is blocked."""
-    return next((c for c in (FAILED, REFUSED, BLOCKED) if c in codes), DONE)
+    stopped = [c for c in codes if c > STOPPED]
+    return stopped[0] if stopped else next((c for c in (FAILED, REFUSED, BLOCKED) if c in codes), DONE)

@@ -12,8 +12,12 @@ from reconciler import __version__
 from reconciler.cli import components, config, options, usage
 from reconciler.cli.apply import apply
 from reconciler.cli.diagnose import diagnose
+from reconciler.cli.doctor import doctor
+from reconciler.cli.freezing import freeze, unfreeze
+from reconciler.cli.history import history
 from reconciler.cli.importing import import_
 from reconciler.cli.plan import plan
+from reconciler.cli.rollback import rollback
 from reconciler.errors import ReconcileError
 
 app = typer.Typer(
@@ -28,6 +32,11 @@ app.command()(plan)
 app.command()(apply)
 app.command()(diagnose)
 app.command(name="import")(import_)
+app.command()(history)
+app.command()(rollback)
+app.command()(freeze)
+app.command()(unfreeze)
+app.command()(doctor)
 app.add_typer(components.app, name="components")
 app.add_typer(usage.app, name="usage")
 app.add_typer(config.app, name="config")

@@ -15,7 +15,7 @@ from reconciler.clusters import Scope, clusters, offering_name, scopes
 from reconciler.config import Config, load, load_default
 from reconciler.cycle import Cluster, Progress
 from reconciler.errors import ReconcileError
-from reconciler.guard import ALLOWABLE
+from reconciler.guard import ALLOWABLE, MIN_READ_SHARE
 from reconciler.plan import Mode
 from reconciler.usage import ALLOW_DECREASE
 
@@ -73,12 +73,23 @@ DecreaseOption = Annotated[
 ]
 
 
-def allowed_guards(names: list[str] | None, *, decrease: bool = False) -> frozenset[str]:
+ShrinkOption = Annotated[
+    bool,
+    typer.Option(
+        "--accept-shrink",
+        help="Believe that an offering lost most of its resources since the last run (the same as --allow "
+        "min_read_share).",
+    ),
+]
+
+
+def allowed_guards(names: list[str] | None, *, decrease: bool = False, shrink: bool = False) -> frozenset[str]:
     """Checked names of ``--allow``."""
     for name in names or ():
         if name not in ALLOWABLE:
             raise ReconcileError(f"--allow {name}: no such guard", f"Guards: {', '.join(ALLOWABLE)}")
-    return frozenset(names or ()) | ({ALLOW_DECREASE} if decrease else set())
+    flags = {ALLOW_DECREASE: decrease, MIN_READ_SHARE: shrink}
+    return frozenset(names or ()) | {name for name, given in flags.items() if given}
 
 
 def output(*, no_color: bool = False) -> Console:

@@ -34,6 +34,7 @@ def plan(
     ] = False,
     allow: options.AllowOption = None,
     allow_decrease: options.DecreaseOption = False,
+    accept_shrink: options.ShrinkOption = False,
     no_color: options.NoColorOption = False,
     verbose: options.VerboseOption = False,
 ) -> None:
@@ -48,7 +49,7 @@ def plan(
       reconcile plan --script > review.sh
     """
     config = options.configuration(config_path)
-    allowed = options.allowed_guards(allow, decrease=allow_decrease)
+    allowed = options.allowed_guards(allow, decrease=allow_decrease, shrink=accept_shrink)
     console = options.output(no_color=no_color)
     plans: list[Plan] = []
     problems: list[str] = []

@@ -1,6 +1,6 @@
 """The one YAML file: what waldur-site-agent reads, plus our own ``reconcile:`` block."""
 
-from reconciler.config.block import FairshareFrom, Guards, QosPolicy, ReconcileBlock, Runner, Usernames
+from reconciler.config.block import FairshareFrom, Guards, Maintenance, QosPolicy, ReconcileBlock, Runner, Usernames
 from reconciler.config.dwdi import DwdiSettings
 from reconciler.config.legacy import load_default
 from reconciler.config.models import Component, Config, Offering, SlurmSettings
@@ -12,6 +12,7 @@ __all__ = [
     "DwdiSettings",
     "FairshareFrom",
     "Guards",
+    "Maintenance",
     "Offering",
     "QosPolicy",
     "ReconcileBlock",

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from cronsim import CronSim, CronSimError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from reconciler.config.pattern import parse
 
@@ -50,6 +54,9 @@ class Guards(Section):
 
     allow_empty_portal: bool = False
     min_resources_share: Share = 0.7
+    min_read_share: Share = 0.7
+    prune_grace: Annotated[int, Field(ge=0)] = 7  # days
+    prevent_downgrade: bool = False
     max_deletions: Annotated[int, Field(ge=0)] = 5
     max_deletions_share: Share = 0.1
     max_updates_share: Share = 0.3
@@ -135,6 +142,32 @@ def _state_dir() -> Path:
     return Path(base).expanduser() / "reconcile"
 
 
+class Maintenance(Section):
+    """A time in which nothing is applied: it begins by cron (minute hour day month weekday) and lasts some minutes."""
+
+    cron: str
+    minutes: Annotated[int, Field(gt=0, le=60 * 24 * 31)]
+    timezone: str | None = None
+    reason: str = ""
+
+    @field_validator("cron")
+    @classmethod
+    def _cron(cls, value: str) -> str:
+        try:
+            CronSim(value, datetime(2026, 1, 1, tzinfo=UTC))
+        except CronSimError as error:
+            raise ValueError(f"{value!r} is no cron expression ({error}); like 0 22 * * 5") from None
+        return value
+
+    @field_validator("timezone")
+    @classmethod
+    def _zone(cls, value: str | None) -> str | None:
+        try:
+            return value if value is None or ZoneInfo(value) else None
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError(f"unknown time zone {value!r}") from None
+
+
 def _share(value: object) -> object:
     whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
     if value is None or value == "parent" or whole or isinstance(value, dict | FairshareFrom):
@@ -146,6 +179,9 @@ class ReconcileBlock(Section):
     """The top-level ``reconcile:`` block: everything that is ours."""
 
     state_dir: Path = Field(default_factory=_state_dir)
+    store: SecretStr | None = None  # a postgresql:// URL, which may hold a password
+    maintenance: tuple[Maintenance, ...] = ()
+    history_days: Annotated[int, Field(ge=1)] = 90
     prune: bool = False
     require_unix_user: bool = False
     on_member_removal: Literal["cancel_jobs", "drain"] = "cancel_jobs"
@@ -163,3 +199,17 @@ class ReconcileBlock(Section):
     usernames: Usernames = Field(default_factory=Usernames)
     http_timeout: Annotated[int, Field(gt=0)] = 60
     http_retries: Annotated[int, Field(ge=0, le=10)] = 4
+
+    @field_validator("store")
+    @classmethod
+    def _url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None or not value.get_secret_value():
+            return None
+        try:
+            parts = urlsplit(value.get_secret_value())
+            whole = parts.scheme.partition("+")[0] == "postgresql" and (parts.port or 1) > 0
+        except ValueError:
+            whole = False
+        if not whole:
+            raise ValueError("must be like postgresql://user:password@host:5432/database, special characters as %40")
+        return value

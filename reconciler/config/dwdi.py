@@ -6,6 +6,8 @@ import re
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr, field_validator
+from urllib3.exceptions import LocationParseError
+from urllib3.util import parse_url
 
 from reconciler.config.block import Section
 
@@ -37,6 +39,14 @@ def _proxy(value: object) -> object:
             raise ValueError(f"{scheme[0]} proxies are not supported; use socks5:// (or socks5h://)")
         if not text.lower().startswith(PROXIES):
             raise ValueError(f"must start with {', '.join(PROXIES[:-1])} or {PROXIES[-1]}")
+        try:
+            whole = bool(parse_url(text).host)
+        except (LocationParseError, ValueError):
+            whole = False
+        if not whole:
+            raise ValueError(
+                "must be like http://proxy.example.org:3128; special characters of a password are encoded, @ as %40"
+            )
     return text
 
 

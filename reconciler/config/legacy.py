@@ -206,7 +206,7 @@ class _LegacyReader(source.Reader):
 
     def variable(self, name: str) -> str | None:
         if name == TOKEN and not self.token_needed:
-            return self.variables.values.get(name) or "given later"
+            return self.variables.values.get(name) or "given-later"
         return self.variables.values.get(name, "") if name in SECRETS else None
 
 

@@ -12,6 +12,14 @@ from reconciler.errors import ConfigError
 KeyPath = tuple[str | int, ...]
 
 
+def _unquoted(problem: str | None) -> str:
+    """What is wrong, without the text of the file, which may be a secret that begins with * or !."""
+    for sign, word in (("undefined alias", "*"), ("could not determine a constructor for the tag", "!")):
+        if problem and sign in problem:
+            return f'a value that begins with {word} has to be in quotes, like "{word}..."'
+    return problem or "it breaks off"
+
+
 class Document:
     """A mapping read from YAML text. Raises :class:`ConfigError` where it is none; equal keys are problems."""
 
@@ -30,7 +38,7 @@ class Document:
             data = loader.construct_document(node) if node else None
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else 0
-            raise ConfigError(f"{self.path}:{line}: not valid YAML: {error.problem}") from None
+            raise ConfigError(f"{self.path}:{line}: not valid YAML: {_unquoted(error.problem)}") from None
         except yaml.YAMLError as error:
             raise ConfigError(f"{self.path}: not valid YAML: {error}") from None
         finally:

@@ -7,6 +7,7 @@ apart from misspelt ones.
 from __future__ import annotations
 
 import hashlib
+import ssl
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
@@ -22,7 +23,7 @@ from pydantic import (
 )
 
 from reconciler.config.block import ExactNumber, Factor, ReconcileBlock, Section
-from reconciler.config.dwdi import REPORTING_BACKENDS, DwdiSettings
+from reconciler.config.dwdi import REPORTING_BACKENDS, DwdiSettings, Proxy
 from reconciler.state.naming import fold
 
 BACKENDS = ("slurm", "moab", "custom", *REPORTING_BACKENDS)
@@ -214,6 +215,31 @@ class Offering(Section):
     backend_components: dict[str, Component] = Field(default_factory=dict)
     username_management_backend: str = "base"
     verify_ssl: bool = True
+    ca_bundle: Path | None = Field(default=None, description="Authorities to trust instead of the usual ones")
+
+    @field_validator("ca_bundle", mode="before")
+    @classmethod
+    def _authorities(cls, value: object) -> object:
+        if value in (None, ""):
+            return None
+        path = Path(str(value))
+        if not path.is_absolute() or not path.exists():
+            raise ValueError("must be the absolute path of a file of certificates (PEM), or of a hashed directory")
+        try:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.load_verify_locations(*((None, path) if path.is_dir() else (path,)))
+        except OSError as error:
+            reason = "it holds no certificate" if isinstance(error, ssl.SSLError) else error.strerror
+            raise ValueError(f"cannot be used: {reason}") from None
+        return path
+
+    @field_validator("waldur_api_token")
+    @classmethod
+    def _token(cls, value: SecretStr) -> SecretStr:
+        # what is sent as a header; anything else would be quoted in an error of the HTTP library
+        if not all("!" <= c <= "~" for c in value.get_secret_value()):
+            raise ValueError("holds spaces or characters that no token has; is it the token alone, in one line?")
+        return value
 
     @field_validator("username_management_backend", mode="before")
     @classmethod
@@ -295,7 +321,6 @@ class Config(Section):
         [
             "sentry_dsn",
             "elastic_apm_server_url",
-            "global_proxy",
             "log_level",
             "expose_backend_error_details",
             "log_shipping",
@@ -305,10 +330,18 @@ class Config(Section):
     )
     timezone: str = "UTC"
     reporting_periods: Annotated[int, Field(ge=1, le=12)] = 2
+    global_proxy: Proxy = SecretStr("")
     offerings: tuple[Offering, ...] = Field(min_length=1)
     reconcile: ReconcileBlock = Field(default_factory=ReconcileBlock)
     _path: Path = PrivateAttr(default=Path())
     _warnings: tuple[str, ...] = PrivateAttr(default=())
+    _plain: tuple[str, ...] = PrivateAttr(default=())
+    _secret_files: tuple[Path, ...] = PrivateAttr(default=())
+
+    @field_validator("global_proxy", mode="before")
+    @classmethod
+    def _scheme(cls, value: object) -> object:
+        return f"http://{value.strip()}" if isinstance(value, str) and value.strip() and "://" not in value else value
 
     @field_validator("timezone")
     @classmethod
@@ -328,6 +361,16 @@ class Config(Section):
     def warnings(self) -> tuple[str, ...]:
         """What the file says that is accepted and should be known."""
         return self._warnings
+
+    @property
+    def plain_secrets(self) -> tuple[str, ...]:
+        """Keys whose secrets stand in the file itself."""
+        return self._plain
+
+    @property
+    def secret_files(self) -> tuple[Path, ...]:
+        """The files that other secrets were read from."""
+        return self._secret_files
 
     @property
     def digest(self) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -15,15 +14,13 @@ from pydantic_core import ErrorDetails
 from reconciler.config import dwdi
 from reconciler.config.block import Section
 from reconciler.config.lines import Document, KeyPath
-from reconciler.config.models import FILE_SCHEME, Config, SlurmSettings
+from reconciler.config.models import FILE_SCHEME, Config, Offering, SlurmSettings
+from reconciler.config.secrets import REFERENCE, SECRETS, exposure, is_plain, secret_file, unencrypted
 from reconciler.errors import ConfigError
 
 DEFAULT_NAME = "waldur-site-agent-config.yaml"
 SYSTEM_DIRECTORY = Path("/etc/waldur")
 ENVIRONMENT_PATH = "WALDUR_SITE_AGENT_CONFIG"
-SECRETS = frozenset({"waldur_api_token", "oidc_client_secret", "cscs_dwdi_client_secret", "sentry_dsn"})
-
-REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 def default_path() -> Path:
@@ -56,6 +53,8 @@ class Reader:
         self.data = data
         self.problems: list[tuple[int, str]] = []
         self.warnings: list[str] = []
+        self.plain: list[str] = []  # secrets that stand in the document itself
+        self.secret_files: list[Path] = []
 
     def place(self, path: KeyPath) -> tuple[int, str]:
         """Where a key is: a number to sort by, and what the operator reads."""
@@ -75,6 +74,10 @@ class Reader:
         """What stands for ``${NAME}``."""
         return os.environ.get(name)
 
+    def exposed(self) -> str:
+        """What to say where others can read secrets in the document."""
+        return ""
+
     def config(self) -> Config:
         """The checked configuration, or one error with everything that is wrong."""
         data = self._expand(self.data, ())
@@ -92,9 +95,14 @@ class Reader:
         for number, offering in enumerate(config.offerings):
             self._legacy(offering.backend_settings, number)
             self._served(offering, number)
+            self._encrypted(offering, number)
         if unused:
             self.warnings.append(f"not used by this version, ignored: {', '.join(unused)}")
+        if exposed := self.exposed():
+            self.warnings.append(exposed)
         config._path = self.path  # private attributes are how pydantic carries non-fields
+        config._plain = tuple(self.plain)
+        config._secret_files = tuple(self.secret_files)
         config._warnings = tuple(self.warnings)
         return config
 
@@ -123,6 +131,8 @@ class Reader:
         for key, inner in value.items():
             here = (*path, str(key))
             expanded = self._expand(inner, here)
+            if isinstance(inner, str) and is_plain(str(key), inner):
+                self.plain.append(str(key))
             base = str(key).removesuffix("_file")
             if base != key and base in SECRETS:
                 if value.get(base):
@@ -139,11 +149,18 @@ class Reader:
         return value or ""
 
     def _secret(self, name: Any, path: KeyPath) -> str:
+        file = secret_file(str(name))
         try:
-            return Path(str(name)).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            self.problem(path, f"cannot be read: {error}")
+            text = file.read_text(encoding="utf-8").strip()
+        except (OSError, ValueError) as error:
+            # the name is not repeated: the secret itself may have been written here by mistake
+            why = (error.strerror if isinstance(error, OSError) else "") or "it is no text"
+            self.problem(path, f"cannot be read: {why} (it has to be the path of a file, or a credential's name)")
             return "unreadable"
+        if not text:
+            self.problem(path, "the file is empty")
+        self.secret_files.append(file)
+        return text
 
     def _keys(self, data: Any, model: type[Section], path: KeyPath) -> Iterator[str]:
         """Yield known but unused keys; unknown ones become problems or warnings."""
@@ -211,6 +228,19 @@ class Reader:
                 "that part is skipped"
             )
 
+    def _encrypted(self, offering: Offering, number: int) -> None:
+        settings = offering.backend_settings
+        addresses = {"waldur_api_url": offering.waldur_api_url}
+        if offering.reporting in dwdi.REPORTING_BACKENDS:
+            addresses["backend_settings.cscs_dwdi_api_url"] = settings.cscs_dwdi_api_url
+            addresses["backend_settings.cscs_dwdi_oidc_token_url"] = settings.cscs_dwdi_oidc_token_url
+        for key, url in addresses.items():
+            if host := unencrypted(url):
+                where = self.place(("offerings", number, *key.split(".")))[1]
+                self.warnings.append(
+                    f"{where}: {key} is plain http to {host}: whoever is on the way reads the token; use https://"
+                )
+
 
 class _FileReader(Reader):
     """A configuration file: every key has its line."""
@@ -223,6 +253,9 @@ class _FileReader(Reader):
     def place(self, path: KeyPath) -> tuple[int, str]:
         line = self.document.line(path)
         return line, f"{self.path}:{line}"
+
+    def exposed(self) -> str:
+        return exposure(self.path, tuple(self.plain))
 
 
 def _missing(offering: dict[str, Any]) -> list[str]:

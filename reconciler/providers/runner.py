@@ -23,6 +23,8 @@ from reconciler.errors import CommandError
 _ENVIRONMENT = {"LC_ALL": "C.UTF-8", "LANG": "C.UTF-8"}
 # what lies in SLURM's own directory; anything else is found as usual
 _SLURM = frozenset({"sacctmgr", "sacct", "scancel", "scontrol", "squeue", "sshare", "sreport"})
+# what needs no rights, so that sudoers need not allow it
+_ANYBODYS = frozenset({"getent", "id", "munge", "unmunge"})
 _UNSET = ("SLURM_TIME_FORMAT", "SACCT_FORMAT", "SQUEUE_FORMAT", "SQUEUE_STATES", "SLURM_CLUSTERS")
 
 
@@ -59,7 +61,8 @@ class CommandRunner:
         return self._reaching(self._command(program, *arguments))
 
     def _command(self, program: str, *arguments: str) -> list[str]:
-        return [*(["sudo", "-n"] if self.settings.sudo else []), self._path(program), *arguments]
+        sudo = ["sudo", "-n"] if self.settings.sudo and program not in _ANYBODYS else []
+        return [*sudo, self._path(program), *arguments]
 
     def _reaching(self, command: list[str]) -> list[str]:
         settings = self.settings

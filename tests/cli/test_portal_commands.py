@@ -262,10 +262,11 @@ def test_orphans_are_asked_about_once_a_day(strangers: Program, portal: StandIn)
 
 def test_a_broken_memory_is_a_warning(site: Program, portal: StandIn) -> None:
     portal.resource("one")
-    memory = site.directory / "state" / "memory.sqlite3"
+    memory = site.directory / "state" / "reconcile.sqlite3"
     memory.parent.mkdir(mode=0o700)
     memory.write_text("this is no database" * 100)
     portal.user("ann", "climate")
     done = site("apply", "--auto-approve")
     assert done.code == 0, done.both
-    assert "usernames are not remembered" in done.err
+    assert "was no database any more: put aside" in done.err
+    assert list(memory.parent.glob("*.broken-*"))

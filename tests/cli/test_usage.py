@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import copy
 import json
+import os
+import subprocess
+import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +23,7 @@ from reconciler.plan import Plan
 from reconciler.providers.runner import CommandRunner
 from reconciler.providers.slurm.accounting import COLUMNS
 from reconciler.state.diff import Change
-from reconciler.store import cluster_lock
+from reconciler.store.locks import cluster_lock
 from tests.conftest import ROOT, Program, offering
 from tests.standin.portal import StandIn, uid
 
@@ -498,6 +502,30 @@ def test_a_month_that_cannot_be_read_does_not_stop_the_other(site: Program, port
     said = report(site, code=4)
     assert f"usage of {LAST} could not be read" in said
     assert held(portal) == {"cpu": "3.00"}
+
+
+@pytest.mark.parametrize("part", ["/set_usage/", "/set_user_usages/"])
+@pytest.mark.parametrize("after", [True, False], ids=["done", "not done"])
+def test_kill_9_at_each_request_heals_and_bills_nothing_twice(
+    site: Program, portal: StandIn, jobs: Jobs, part: str, after: bool
+) -> None:
+    jobs.ran("a_climate-a", "alice", 3, "cpu=4,gres/gpu=1")
+    jobs.ran("a_climate-a", "bob", 1)
+    portal.faults({"path": part, "status": 500, "after": after, "sleep": 1.0})
+    site.write()
+    environment = {**os.environ, "WALDUR_SITE_AGENT_CONFIG": str(site.path)}
+    argv = [sys.executable, "-m", "reconciler", "usage", "report", "--auto-approve"]
+    with subprocess.Popen(argv, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL) as process:
+        while not any(part in e["path"] for e in portal.log()):
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.kill()
+    time.sleep(1.2)  # the stand-in ends the request that nobody waits for
+    portal.faults()
+    report(site)
+    assert held(portal) == {"cpu": "13.00", "gpu": "3.00"}
+    assert users(portal, "cpu") == {"alice": "12.00", "Bob": "1.00"}
+    assert "No changes" in report(site)
 
 
 # ---------------------------------------------------------------------- words

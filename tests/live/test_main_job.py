@@ -557,7 +557,7 @@ def test_usage_in_this_month_holds_the_account_but_not_its_members(world: Site) 
 
 
 def test_one_apply_at_a_time(world: Site) -> None:
-    from reconciler.store import cluster_lock
+    from reconciler.store.locks import cluster_lock
 
     site, portal, _ = world
     portal.edit("climate-a", limits={"cpu": 2})

@@ -76,7 +76,7 @@ def test_without_the_memory_of_earlier_runs_the_old_name_is_shown_and_left(world
 
 def test_a_memory_that_cannot_be_read_is_said_and_harms_nothing(world: Site) -> None:
     site, _portal, slurm = world
-    (site.directory / "state" / "memory.sqlite3").write_text("this is no database" * 100)
+    (site.directory / "state" / "reconcile.sqlite3").write_text("this is no database" * 100)
     before = slurm.state()
     shown = site("plan")
     assert shown.code == 0, shown.both

@@ -208,7 +208,8 @@ class Handler(BaseHTTPRequestHandler):
         if "status" in broken:
             status, body = broken["status"], b""
         if "body" in broken:
-            body, kind = broken["body"].encode(), broken.get("type", "application/json")
+            shown = json.dumps(dict(self.headers))  # what an unlucky server shows of a request
+            body, kind = broken["body"].replace("<<HEADERS>>", shown).encode(), broken.get("type", "application/json")
         for old, new in broken.get("replace", []):
             assert re.search(old.encode(), body), f"the fault {old!r} does not fit {body!r}"
             body = re.sub(old.encode(), new.encode(), body)

@@ -149,7 +149,9 @@ async def habits(request: Request, call_next: Callable[[Request], Any]) -> Respo
                 for key, value in fault["change"].items():
                     WORLD[key] = value
                 break
-            return Response(fault.get("body", ""), fault["status"], headers=fault.get("headers"))
+            # what an unlucky server shows of a request in its error page
+            body = fault.get("body", "").replace("<<HEADERS>>", json.dumps(dict(request.headers)))
+            return Response(body, fault["status"], headers=fault.get("headers"))
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if not token:
         return JSONResponse({"detail": "Authentication credentials were not provided."}, 401)

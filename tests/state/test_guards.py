@@ -115,3 +115,14 @@ def test_one_silent_offering_among_others_is_refused() -> None:
     found = refusals([], Desired(), {}, Guards(), resources=10, managed=10, silent={"B": 3, "C": 0})
     assert [r.key for r in found] == ["allow_empty_portal"]
     assert "'B'" in found[0].text
+
+
+def test_a_default_account_moves_to_where_a_guard_keeps_the_user() -> None:
+    one, two, owner = kinds.association("a_one", "ann"), kinds.association("a_two", "ann"), kinds.user("ann")
+    actual = {one: Obj({}), two: Obj({}), owner: Obj({"default_account": "a_one"})}
+    going = Change(one, Action.DELETE, {}, None)
+    kept = Change(two, Action.DELETE, {}, None, blocked="account a_two stays")
+    moved = [c for c in propagate([going, kept], actual) if c.address == owner]
+    assert [(c.action, c.after) for c in moved] == [(Action.UPDATE, {"default_account": "a_two"})]
+    # and nothing is added where the user loses both
+    assert propagate([going, Change(two, Action.DELETE, {}, None)], actual)[2:] == []

@@ -14,6 +14,7 @@ from requests.auth import AuthBase
 
 from reconciler.errors import ReadError
 from reconciler.providers.dwdi.transport import Transport, shown
+from reconciler.providers.http import as_it_is
 
 _DEFAULT_LIFETIME = 300.0
 _MARGIN = 30.0
@@ -41,6 +42,7 @@ class OidcAuth(AuthBase):
         self._secret = secret
         self._scope = scope
         self._clock = clock
+        self._transport.veil.hide(secret.get_secret_value())
         self._token = ""
         self._renew_at = 0.0
         self.lifetime = 0.0
@@ -58,9 +60,11 @@ class OidcAuth(AuthBase):
 
     def scrub(self, text: str) -> str:
         """Text without the token and the secret, should a server repeat them."""
-        for private in (self._token, self._secret.get_secret_value()):
-            text = text.replace(private, "…") if private else text
-        return text
+        return self._transport.veil.text(text)
+
+    def clean(self, body: bytes) -> bytes:
+        """An answer without them."""
+        return self._transport.veil.body(body)
 
     def _renew(self) -> None:
         asked_at = self._clock()
@@ -74,7 +78,7 @@ class OidcAuth(AuthBase):
                 "scope": self._scope,
             },
             headers={"Accept": "application/json"},
-            auth=_as_it_is,
+            auth=as_it_is,
         )
         what = f"POST {shown(self._url)}"
         answer = _object(response)
@@ -86,6 +90,7 @@ class OidcAuth(AuthBase):
             # the answer may hold a token under another name, so nothing of it is shown
             raise ReadError(f"{what}: the answer holds no bearer token", "Is cscs_dwdi_oidc_token_url right?")
         self._token = token
+        self._transport.veil.hide(token)
         self.lifetime = _lifetime(answer.get("expires_in"))
         self._renew_at = asked_at + self.lifetime - min(_MARGIN, self.lifetime / 10)
 
@@ -100,11 +105,6 @@ class OidcAuth(AuthBase):
         if status >= 500 or status == 429:
             return text, "The token server is in trouble; the next cycle tries again."
         return text, "Is cscs_dwdi_oidc_token_url right?"
-
-
-def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Keeps requests from adding credentials of ~/.netrc."""
-    return request
 
 
 def _object(response: requests.Response) -> dict[str, Any]:

@@ -80,7 +80,7 @@ class Client:
         if response.status_code != 200:
             raise ReadError(f"{what}: HTTP {response.status_code}{self._detail(response)}", _advice(response))
         try:
-            answer = json.loads(response.content, parse_float=Decimal, parse_constant=_no_number)
+            answer = json.loads(self._auth.clean(response.content), parse_float=Decimal, parse_constant=_no_number)
         except (ValueError, RecursionError) as error:
             kind = "an HTML page" if response.content.lstrip()[:1] == b"<" else f"no JSON ({str(error)[:100]})"
             raise ReadError(f"{what}: {kind} instead of an answer", _UNTOUCHED) from None

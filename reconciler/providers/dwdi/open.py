@@ -19,6 +19,7 @@ from reconciler.providers.dwdi.service import Service
 from reconciler.providers.dwdi.source import DwdiSource
 from reconciler.providers.dwdi.storage import LegacyStorage, Storage
 from reconciler.providers.dwdi.transport import Transport
+from reconciler.providers.http import access_of
 
 _PREFIX = "/api/v1"  # part of the address in the API of 2025; later it belongs to cscs_dwdi_api_url
 
@@ -31,8 +32,7 @@ def source(offering: Offering, config: Config, *, clock: Callable[[], float] = t
     transport = Transport(
         timeout=config.reconcile.http_timeout,
         retries=config.reconcile.http_retries,
-        verify=offering.verify_ssl,
-        proxy=settings.socks_proxy.get_secret_value(),
+        access=access_of(offering, config, settings.socks_proxy.get_secret_value()),
     )
     auth = OidcAuth(
         transport,

@@ -7,20 +7,24 @@ from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import MaxRetryError
+from urllib3.exceptions import HTTPError, MaxRetryError
 from urllib3.util.retry import Retry
 
 from reconciler.errors import ReadError
+from reconciler.providers.http import Access
 
 _RETRIED = (429, 502, 503, 504)
 # a server may ask for hours; a cycle that comes again in minutes need not wait that long
 _LONGEST_RETRY_AFTER = 60
 _CREDENTIALS = re.compile(r"//[^/@\s]*@")
-_UNREACHED = "Is the address right (and socks_proxy, if set), and does this host reach it? The next cycle tries again."
+_UNREACHED = (
+    "Is the address right (and socks_proxy or global_proxy, if set), and does this host reach it? The next cycle "
+    "tries again."
+)
 
 _DISTRUSTED = (
-    "Does this host trust the authority that signed the certificate? REQUESTS_CA_BUNDLE names another list of them; "
-    "verify_ssl: false in the offering switches the check off."
+    "Does this host trust the authority that signed the certificate? ca_bundle of the offering names another list of "
+    "them (so does REQUESTS_CA_BUNDLE); verify_ssl: false switches the check off."
 )
 
 
@@ -32,13 +36,12 @@ def shown(url: str) -> str:
 class Transport:
     """Sends requests and reads whole answers. Counts what it sends."""
 
-    def __init__(self, *, timeout: int, retries: int, verify: bool, proxy: str) -> None:
+    def __init__(self, *, timeout: int, retries: int, access: Access) -> None:
         self.requests = 0
+        self.veil = access.veil()
         self._retries = retries
         self._timeout = (min(10, timeout), timeout)
-        self._verify = verify
-        # given with each request: a proxy of the environment would win over one of the session
-        self._proxies = {"http": proxy, "https": proxy} if proxy else None
+        self._access = access
         self._session = requests.Session()
         self._session.headers["User-Agent"] = "waldur-reconcile"
         retry = Retry(
@@ -64,12 +67,11 @@ class Transport:
                     method,
                     url,
                     timeout=self._timeout,
-                    verify=self._verify,
-                    proxies=self._proxies,
                     allow_redirects=False,
+                    **self._access.options(url),
                     **parameters,
                 )
-            except requests.exceptions.RequestException as error:
+            except (requests.exceptions.RequestException, HTTPError, UnicodeError) as error:
                 # urllib3 retries until the headers are in; what breaks within the body is retried here
                 in_body = _in_body(error)
                 spent = 1 if in_body else self._retries + 1
@@ -78,13 +80,14 @@ class Transport:
                 if not in_body or left <= 0:
                     text = f"{method} {shown(url)}: no whole answer: {_reason(error)}"
                     distrusted = isinstance(error, requests.exceptions.SSLError)
-                    raise ReadError(_CREDENTIALS.sub("//", text), _DISTRUSTED if distrusted else _UNREACHED) from None
+                    text = _CREDENTIALS.sub("//", self.veil.text(text))
+                    raise ReadError(text, _DISTRUSTED if distrusted else _UNREACHED) from None
             else:
                 self.requests += 1 + len(getattr(response.raw.retries, "history", ()))
                 return response
 
 
-def _in_body(error: requests.exceptions.RequestException) -> bool:
+def _in_body(error: Exception) -> bool:
     if isinstance(error, requests.exceptions.ChunkedEncodingError | requests.exceptions.ContentDecodingError):
         return True
     final = bool(error.args) and isinstance(error.args[0], MaxRetryError)

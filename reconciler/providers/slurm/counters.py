@@ -54,6 +54,16 @@ def read(runner: CommandRunner, today: date) -> Counters:
     }.get(reset)
     if since is None:
         return Counters(None, f"slurmctld resets its counters too often (PriorityUsageResetPeriod = {reset})")
+    minutes, allocated = _counted(runner)
+    return Counters(since, "", minutes, allocated, _minutes(settings.get("PriorityCalcPeriod", "")))
+
+
+def used(runner: CommandRunner) -> Mapping[str, Mapping[str, int]]:
+    """TRES-minutes by account that count against its limits at this moment, in one call. Raises :class:`ReadError`."""
+    return _counted(runner)[0]
+
+
+def _counted(runner: CommandRunner) -> tuple[dict[str, Mapping[str, int]], dict[str, Mapping[str, int]]]:
     minutes: dict[str, Mapping[str, int]] = {}
     allocated: dict[str, Mapping[str, int]] = {}
     for line in _said(runner, "-o", "show", "assoc_mgr", "flags=assoc").splitlines():
@@ -64,7 +74,7 @@ def read(runner: CommandRunner, today: date) -> Counters:
             allocated[name] = _counts(line, "GrpTRES")
     if "root" not in minutes:
         raise ReadError("scontrol show assoc_mgr: the account root is missing, so the answer is not whole")
-    return Counters(since, "", minutes, allocated, _minutes(settings.get("PriorityCalcPeriod", "")))
+    return minutes, allocated
 
 
 def _said(runner: CommandRunner, *arguments: str) -> str:

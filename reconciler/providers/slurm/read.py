@@ -127,6 +127,7 @@ def advice(said: str) -> str:
         ("failed to open persistent connection", "slurmdbd is not running or not reachable."),
         ("Unable to connect to database", "slurmdbd runs, its database does not."),
         ("Munge", "munged is not running on this host."),
+        ("sudo:", "sudo has to allow the command without a password: see docs/security.md for the lines."),
         ("permission denied", "The caller lacks rights in SLURM: run as root, SlurmUser or an Operator."),
     ):
         if sign.lower() in said.lower():

@@ -8,15 +8,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError
 from urllib3.util.retry import Retry
 from waldur_client import Endpoints, WaldurClient, WaldurClientException, verify_ssl
 
 from reconciler.errors import ReadError
+from reconciler.providers.http import Access, as_it_is
 
 PAGE_SIZE = 300
 # a server may ask for hours; a cycle that comes again in minutes need not wait that long
@@ -41,6 +47,10 @@ _POLICY = (
     "component_limits_set",
 )
 _ABSENT = "Its version may be too old for this."
+_DISTRUSTED = (
+    "Does this host trust the authority that signed the certificate? ca_bundle of the offering names another list of "
+    "them (so does REQUESTS_CA_BUNDLE); verify_ssl: false switches the check off."
+)
 _RETRIED = (429, 500, 502, 503, 504)
 _CREDENTIALS = re.compile(r"//[^/@\s]*@")
 _TAGS = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
@@ -95,11 +105,17 @@ class _Retry(Retry):
 class ReconcileClient(WaldurClient):  # type: ignore[misc]  # the base is untyped
     """:class:`waldur_client.WaldurClient` over one session. Counts its requests."""
 
-    def __init__(self, api_url: str, token: str, *, verify: bool = True, timeout: int = 60, retries: int = 4) -> None:
+    def __init__(
+        self, api_url: str, token: str, *, access: Access | None = None, timeout: int = 60, retries: int = 4
+    ) -> None:
         super().__init__(api_url, token, user_agent="waldur-reconcile")
+        access = access or Access()
+        #: seconds that this host's clock is ahead of the server's, as of the last answer; None: it told no time
+        self.ahead: float | None = None
+        self._veil = access.veil(token)
+        self._access = access if verify_ssl else replace(access, verify=False)
         self.requests_made = 0
         self._absent: set[tuple[str, str]] = set()
-        self._verify = verify and verify_ssl
         self._timeout = (min(10, timeout), timeout)
         self._session = requests.Session()
         retry = _Retry(
@@ -120,9 +136,10 @@ class ReconcileClient(WaldurClient):  # type: ignore[misc]  # the base is untype
     def _send(self, method: str, url: str, **kwargs: Any) -> requests.Response:
         parameters: dict[str, Any] = {
             "headers": self.headers,
-            "verify": self._verify,
             "timeout": self._timeout,
             "allow_redirects": False,
+            "auth": as_it_is,
+            **self._access.options(url),
             **kwargs,
         }
         shown = f"{method.upper()} {url}"
@@ -130,13 +147,25 @@ class ReconcileClient(WaldurClient):  # type: ignore[misc]  # the base is untype
         for attempt in range(self._retries + 1 if method in ("get", "head") else 1):
             self.requests_made += 1
             try:
-                return self._session.request(method, url, **parameters)
+                return self._answer(self._session.request(method, url, **parameters))
             except requests.exceptions.ChunkedEncodingError as error:
                 if attempt == self._retries or method not in ("get", "head"):
-                    raise WaldurError(shown, 0, f"the answer was cut: {error}") from None
-            except requests.exceptions.RequestException as error:
-                raise WaldurError(shown, 0, _connection_problem(error)) from None
+                    raise WaldurError(shown, 0, self._veil.text(f"the answer was cut: {error}")) from None
+            except (requests.exceptions.RequestException, HTTPError, UnicodeError) as error:
+                hint = _DISTRUSTED if isinstance(error, requests.exceptions.SSLError) else ""
+                raise WaldurError(shown, 0, self._veil.text(_connection_problem(error)), hint) from None
         raise WaldurError(shown, 0, "the answer was cut every time")
+
+    def _answer(self, response: requests.Response) -> requests.Response:
+        """An answer without our own secrets: what repeats them must not reach a message, a plan or the journal."""
+        response._content = self._veil.body(response.content)
+        with suppress(TypeError, ValueError):
+            told = parsedate_to_datetime(response.headers.get("Date", ""))
+            self.ahead = (datetime.now(UTC) - told).total_seconds()
+        return response
+
+    def _failed(self, request: str, response: requests.Response, what: str = "", hint: str = "") -> WaldurError:
+        return WaldurError(request, response.status_code, what + self._veil.text(response.text), hint)
 
     def _make_request(
         self,
@@ -150,7 +179,7 @@ class ReconcileClient(WaldurClient):  # type: ignore[misc]  # the base is untype
         kwargs.pop("allow_redirects", None)
         response = self._send(method, url, **kwargs)
         if response.status_code not in valid_states:
-            raise WaldurError(f"{method.upper()} {response.url}", response.status_code, response.text)
+            raise self._failed(f"{method.upper()} {response.url}", response)
         if method == "head":
             return response
         return self._json(response) if response.text else ""
@@ -160,12 +189,8 @@ class ReconcileClient(WaldurClient):  # type: ignore[misc]  # the base is untype
             return response.json()
         except ValueError:
             request = f"{response.request.method} {response.url}"
-            raise WaldurError(
-                request,
-                response.status_code,
-                f"not JSON: {response.text}",
-                "Is waldur_api_url the API and not the web front end?",
-            ) from None
+            hint = "Is waldur_api_url the API and not the web front end?"
+            raise self._failed(request, response, "not JSON: ", hint) from None
 
     def _get_all(self, url: str, **kwargs: Any) -> list[dict[str, Any]]:
         """All rows of a list. Raises :class:`ChangedUnderwayError` when rows and their announced number differ."""
@@ -178,7 +203,7 @@ class ReconcileClient(WaldurClient):  # type: ignore[misc]  # the base is untype
             if response.status_code != 200:
                 if response.status_code == 404 and rows:
                     raise ChangedUnderwayError(request, 404, "a page vanished while the list was read")
-                raise WaldurError(request, response.status_code, response.text)
+                raise self._failed(request, response)
             page = self._json(response)
             if not isinstance(page, list) or not all(isinstance(row, dict) for row in page):
                 raise WaldurError(request, 200, f"expected a list of objects, found {str(page)[:200]}")
@@ -196,7 +221,7 @@ class ReconcileClient(WaldurClient):  # type: ignore[misc]  # the base is untype
             if not page:
                 raise WaldurError(request, 200, "an empty page that links to a next one")
             # only the query is taken: behind a proxy the host in the link may be another
-            params = parse_qsl(urlsplit(following).query, keep_blank_values=True)
+            params = parse_qsl(urlsplit(self._veil.text(following)).query, keep_blank_values=True)
         if announced is not None and announced != len(rows):
             raise ChangedUnderwayError(f"GET {url}", 200, f"{announced} rows announced, {len(rows)} received")
         uuids = [row["uuid"] for row in rows if "uuid" in row]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from reconciler.config import Config, Offering
+from reconciler.providers.http import access_of
 from reconciler.providers.waldur.client import ReconcileClient
 from reconciler.providers.waldur.objects import Objects
 from reconciler.providers.waldur.questions import Questions
@@ -18,7 +19,7 @@ def connected(offering: Offering, config: Config) -> WaldurPortal:
     client = ReconcileClient(
         offering.api_url,
         offering.waldur_api_token.get_secret_value(),
-        verify=offering.verify_ssl,
+        access=access_of(offering, config),
         timeout=config.reconcile.http_timeout,
         retries=config.reconcile.http_retries,
     )

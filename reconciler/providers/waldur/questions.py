@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -16,6 +17,8 @@ from reconciler.providers.waldur.rows import (
 )
 from reconciler.state.facts import TERMINATED, Claim
 from reconciler.state.naming import fold
+
+OPEN = ("pending-provider", "executing")  # orders that are ours to work on
 
 
 class Questions(Lists):
@@ -85,6 +88,19 @@ class Questions(Lists):
             raise WaldurError(f"GET {url}", 200, f"expected an object, found {str(me)[:200]}")
         staff = ", staff" if me.get("is_staff") is True else ""
         return f"offering {self._about().get('name')!r} as user {me.get('username')!r}{staff}"
+
+    def ask_members(self) -> None:
+        """Ask for one row of the members of all projects. Raises :class:`WaldurError`, 403 without the role."""
+        provider = self._provider_uuid(str(self._about().get("customer_uuid") or ""))
+        endpoint = f"{Endpoints.MarketplaceServiceProviders}/{provider}/project_permissions"
+        url = self.client._build_url(endpoint)
+        self.client._get(url, valid_states=[200], params={"page_size": 1, "field": ["role"]})
+
+    def open_orders(self) -> Mapping[str, int]:
+        """How many orders wait or are underway, by state. Raises ``ReadError``."""
+        filters = {"offering_uuid": self.uuid, "state": OPEN}
+        rows = self.client.rows(Endpoints.MarketplaceOrder, filters, ["uuid", "state"])
+        return Counter(str(row.get("state")) for row in rows)
 
     def policy(self) -> Mapping[str, object] | None:
         """The offering's periodic usage policy; None where it has none or the server knows no policies."""

@@ -1,4 +1,4 @@
-"""What outlives a run. Here: one apply at a time per cluster, by a file lock that names its holder."""
+"""One apply at a time per cluster, by a file lock that names its holder."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import getpass
 import os
 import re
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -16,8 +17,8 @@ from reconciler.errors import LockedError, ReconcileError
 
 
 @contextmanager
-def cluster_lock(state_dir: Path, cluster: str) -> Iterator[None]:
-    """Hold the lock of a cluster. Raises :class:`LockedError` with the holder's name.
+def cluster_lock(state_dir: Path, cluster: str, *, patience: float = 0.0) -> Iterator[None]:
+    """Hold the lock of a cluster. Raises :class:`LockedError` with the holder's name, after some seconds of patience.
 
     The kernel drops the lock when its holder ends, however it ends, so a crashed one never blocks.
     """
@@ -32,25 +33,38 @@ def cluster_lock(state_dir: Path, cluster: str) -> Iterator[None]:
             "Set reconcile.state_dir to a directory that this user may write.",
         ) from None
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.read(handle, 500).decode("utf-8", "replace").strip() or "an unnamed process"
-            raise LockedError(
-                f"another apply is running: {holder}",
-                "Wait for it to end. The lock goes with its holder; no file needs to be removed.",
-            ) from None
+        _take(handle, time.monotonic() + patience)
         os.ftruncate(handle, 0)
-        os.pwrite(handle, _holder().encode(), 0)
+        os.pwrite(handle, f"{holder()}\n".encode(), 0)
         yield
     finally:
         os.close(handle)
 
 
-def _holder() -> str:
+def _take(handle: int, deadline: float) -> None:
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise locked(os.read(handle, 500).decode("utf-8", "replace")) from None
+        time.sleep(0.05)
+
+
+def locked(by: str) -> LockedError:
+    """The error that names who holds the lock."""
+    return LockedError(
+        f"another apply is running: {by.strip() or 'an unnamed process'}",
+        "Wait for it to end. The lock goes with its holder; no file needs to be removed.",
+    )
+
+
+def holder() -> str:
+    """This process, for others."""
     try:
         name = getpass.getuser()
     except (KeyError, OSError):
         name = str(os.getuid())
     since = datetime.now(UTC).isoformat(timespec="seconds")
-    return f"process {os.getpid()} of {name} on {socket.gethostname()} since {since}\n"
+    return f"process {os.getpid()} of {name} on {socket.gethostname()} since {since}"

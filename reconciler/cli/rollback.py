@@ -1,0 +1,57 @@
+"""``reconcile rollback``: the inverse of a run, planned from the journal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from reconciler.cli import options
+from reconciler.cli.apply import perform, refused_while_frozen
+from reconciler.cli.interface import FAILED, Interface
+from reconciler.errors import ReconcileError
+from reconciler.planfile import save
+from reconciler.store import Journal, store_of
+
+
+def rollback(
+    run: Annotated[str, typer.Argument(metavar="RUN_ID", help="A run of `reconcile history`.")],
+    config_path: options.ConfigOption = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Only save the plan, for `reconcile apply FILE`.", show_default=False)
+    ] = None,
+    auto_approve: Annotated[bool, typer.Option("--auto-approve", help="Do not ask.")] = False,
+    json_output: Annotated[bool, typer.Option("--json", help="Stream one JSON event per line.")] = False,
+    allow: options.AllowOption = None,
+    no_color: options.NoColorOption = False,
+) -> None:
+    """Plan the inverse of a run from the values it found, show it, ask, and apply it under the same guards.
+
+    What was changed since the run is left alone and shown. Orders, usage and what else Waldur was told stay as
+    they are; Waldur still wants what the run did, so freeze first, or change it there.
+    """
+    config = options.configuration(config_path)
+    if out is None:
+        options.require_answer(auto_approve=auto_approve, json_output=json_output)
+    interface = Interface(json_output=json_output, no_color=no_color)
+    allowed = options.allowed_guards(allow)
+    known = [r for r in Journal(store_of(config), "").runs(limit=1_000_000) if r.id == run]
+    if not known:
+        raise ReconcileError(f"{run}: no such run", "reconcile history lists them.")
+    found = [c for c in options.chosen_clusters(config, "") if c.label == known[0].cluster]
+    if not found:
+        raise ReconcileError(f"{run}: was on {known[0].cluster!r}, which the configuration lacks")
+    cluster = found[0]
+    with cluster.locked():
+        planned = cluster.rollback(run, allowed=allowed)
+        interface.plan(planned.plan, nothing="No changes. All of it is as it was before that run.")
+        if out is not None:
+            save([planned.plan], out)
+            interface.console.print(f"Saved the plan to: {out}\nTo perform it: reconcile apply {out}")
+            return
+        if code := refused_while_frozen(cluster, config, interface, planned.plan):
+            raise typer.Exit(code)
+        if not auto_approve and planned.plan.changes and not planned.plan.refusals and not interface.agreed():
+            raise typer.Exit(FAILED)
+        raise typer.Exit(perform(cluster, planned.plan, interface, planned.reading if auto_approve else None))

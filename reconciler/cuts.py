@@ -1,0 +1,60 @@
+"""Limits that would be cut below what was already used: jobs of the account stop at once. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from reconciler.config import Guards
+from reconciler.state.diff import Action, Change
+from reconciler.state.model import Note, tres_of
+
+KEY = "prevent_downgrade"
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """Changes with those that are not wanted blocked, and what a person should know."""
+
+    changes: list[Change]
+    warnings: list[Note]
+
+
+def lowering(changes: Iterable[Change]) -> bool:
+    """Whether any account's budget would shrink, so that it is worth asking what was used."""
+    return any(_lowered(c) for c in changes)
+
+
+def below_used(
+    changes: Sequence[Change],
+    used: Mapping[str, Mapping[str, int]],
+    guards: Guards,
+    allowed: frozenset[str] = frozenset(),
+) -> Cuts:
+    """Say which budgets would fall below what was used, and block those where the site prevents it."""
+    result: list[Change] = []
+    warnings: list[Note] = []
+    for change in changes:
+        spent = used.get(change.address.key[0], {})
+        cut = {t: limit for t, limit in _lowered(change).items() if limit < spent.get(t, 0)}
+        if not cut:
+            result.append(change)
+            continue
+        words = ", ".join(f"{t} to {limit}, {spent[t]} are used" for t, limit in sorted(cut.items()))
+        text = f"its budget falls below what was used ({words} TRES-minutes): no job of it runs any more"
+        if guards.prevent_downgrade and KEY not in allowed:
+            blocked = f"{text} (reconcile.guards.{KEY}, or --allow {KEY})"
+            result.append(replace(change, blocked=change.blocked or blocked))
+        else:
+            warnings.append(Note(change.address, text, min(change.offerings, default="")))
+            result.append(change)
+    return Cuts(result, warnings)
+
+
+def _lowered(change: Change) -> dict[str, int]:
+    """TRES whose budget an update lowers, or sets where there was none, with the new one."""
+    if change.address.kind != "slurm.account" or change.action is not Action.UPDATE or change.blocked:
+        return {}
+    before = tres_of((change.before or {}).get("grp_tres_mins"))
+    after = tres_of((change.after or {}).get("grp_tres_mins"))
+    return {t: n for t, n in after.items() if t not in before or n < before[t]}

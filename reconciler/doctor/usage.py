@@ -1,0 +1,26 @@
+"""Whether the sources of usage answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from reconciler.clusters import accountings
+from reconciler.config import Config
+from reconciler.doctor.finding import Finding, Level, asked
+from reconciler.errors import ConfigError
+
+
+def findings(config: Config) -> Iterator[Finding]:
+    """Each source once, however many offerings have it."""
+    for accounting in accountings(config):
+        seen: set[int] = set()
+        for offering in accounting.offerings:
+            subject = f"offering {offering.name}"
+            try:
+                source = accounting.source(offering)
+            except ConfigError as error:
+                yield Finding(subject, "usage", Level.ERROR, error.message, error.hint)
+                continue
+            if id(source) not in seen:
+                seen.add(id(source))
+                yield asked(subject, f"usage from {source.name}", source.ping)

@@ -1,0 +1,123 @@
+"""Times in which nothing is applied: a freeze that somebody set, or a maintenance window of the configuration."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim
+from sqlalchemy import delete, select
+
+from reconciler.config import Maintenance
+from reconciler.errors import ReconcileError
+from reconciler.store import Store
+from reconciler.store.database import rows_of
+from reconciler.store.locks import holder
+from reconciler.store.tables import FREEZES
+
+FILE = "frozen.json"
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """Why nothing is applied, until when (None: until somebody lifts it), and how to lift it."""
+
+    reason: str
+    until: datetime | None
+    lifted_by: str
+
+    @property
+    def text(self) -> str:
+        """In a line."""
+        until = f"until {self.until.isoformat(timespec='minutes')}" if self.until else "until somebody lifts it"
+        return f"frozen {until}: {self.reason}"
+
+
+class Freezer:
+    """Freezes of a store; ``cluster`` empty means all of them."""
+
+    def __init__(self, store: Store, windows: Sequence[Maintenance], zone: str) -> None:
+        self.store = store
+        self.windows = windows
+        self.zone = zone
+
+    def freeze(self, cluster: str, until: datetime | None, reason: str, now: datetime) -> None:
+        """Stop applying. Raises :class:`ReconcileError` where that cannot be kept."""
+        row = {
+            "cluster": cluster,
+            "until": until.isoformat() if until else "",
+            "reason": reason,
+            "who": holder().partition(" since ")[0],
+            "moment": now.isoformat(),
+        }
+        if self.store.shared:
+            with self.store.writing() as connection:
+                self.store.upsert(connection, FREEZES, [row])
+        else:
+            self._keep([*(r for r in self._rows() if r["cluster"] != cluster), row])
+
+    def lift(self, cluster: str) -> bool:
+        """Apply again (without a cluster: all of them); whether anything was frozen."""
+        rows = self._rows()
+        left = [r for r in rows if cluster and r["cluster"] != cluster]
+        if self.store.shared and rows:
+            with self.store.writing() as connection:
+                mine = delete(FREEZES).where(FREEZES.c.cluster == cluster) if cluster else delete(FREEZES)
+                connection.execute(mine)
+        elif rows:
+            self._keep(left)
+        return len(left) < len(rows)
+
+    def _rows(self) -> list[dict[str, Any]]:
+        """What is frozen. Beside SQLite it is a file of its own: an order must outlive a broken database."""
+        if self.store.shared:
+            with self.store.reading() as connection:
+                return rows_of(connection.execute(select(FREEZES)))
+        try:
+            found = json.loads((self.store.state_dir / FILE).read_text(encoding="utf-8"))
+            return [{k: str(r[k]) for k in ("cluster", "until", "reason", "who", "moment")} for r in found]
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise ReconcileError(
+                f"{self.store.state_dir / FILE}: cannot be read: {error}", "reconcile unfreeze, or remove the file."
+            ) from None
+
+    def _keep(self, rows: list[dict[str, Any]]) -> None:
+        path = self.store.state_dir / FILE
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            partial = path.with_suffix(".part")
+            partial.write_text(json.dumps(rows, indent=2), encoding="utf-8")
+            partial.replace(path)
+        except OSError as error:
+            hint = "Set reconcile.state_dir to a directory that this user may write."
+            raise ReconcileError(f"{path}: {error.strerror}", hint) from None
+
+    def frozen(self, cluster: str, now: datetime) -> Frozen | None:
+        """Whether a cluster is frozen at this moment. Raises :class:`ReconcileError` where nobody can tell."""
+        for window in self.windows:
+            if (until := ends(window, now, self.zone)) is not None:
+                reason = window.reason or "maintenance"
+                return Frozen(f"{reason} ({window.cron})", until, "reconcile.maintenance in the configuration")
+        rows = [r for r in self._rows() if r["cluster"] in ("", cluster)]
+        for row in rows:
+            until = datetime.fromisoformat(row["until"]) if row["until"] else None
+            if until is None or now < until:
+                reason = f"{row['reason'] or 'no reason given'} (by {row['who']} at {row['moment'][:16]})"
+                which = f" --cluster {row['cluster']}" if row["cluster"] else ""
+                return Frozen(reason, until, f"reconcile unfreeze{which}")
+        return None
+
+
+def ends(window: Maintenance, now: datetime, zone: str) -> datetime | None:
+    """When the maintenance window that holds now ends; None outside of it."""
+    length = timedelta(minutes=window.minutes)
+    # the last beginning that may still be running; lengths are in real minutes, whatever clocks do
+    earliest = (now.astimezone(UTC) - length).astimezone(ZoneInfo(window.timezone or zone))
+    begin = next(CronSim(window.cron, earliest)).astimezone(UTC)
+    return begin + length if begin <= now else None

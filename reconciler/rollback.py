@@ -1,0 +1,62 @@
+"""The inverse of a run, from the journal's values before and after. Pure: it makes a desired state, never a command."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from reconciler.state.diff import equal
+from reconciler.state.kinds import KINDS, on_cluster
+from reconciler.state.model import Address, Desired, Note, Obj, Refused, State, Value, Wanted, from_json, plain
+from reconciler.store.journal import DONE, UNCONFIRMED, Entry
+
+
+def inverse(entries: Sequence[Entry], actual: State, run: str) -> Desired:
+    """What should be there again. What changed since the run is refused, field by field; only the cluster is undone."""
+    desired = Desired()
+    for text, (before, after) in _net(entries).items():
+        address = Address.parse(text)
+        reason = f"as it was before run {run}"
+        if address.kind not in KINDS or not on_cluster(address):
+            desired.waiting.append(Note(address, "is not taken back: only the cluster's accounts and settings are"))
+        elif before is None:
+            present = actual.get(address)
+            if present is not None and _moved(after or {}, present):
+                desired.refused.append(Note(address, "was made by that run and changed since: left alone"))
+            elif present is not None:
+                desired.absent[address] = Obj({}, f"{reason}: it did not exist")
+        elif after is None and address in actual:
+            desired.refused.append(Note(address, "was removed by that run and made again since: left alone"))
+        elif after is None or address not in actual:
+            desired.objects[address] = Obj(dict(before), reason)
+        else:
+            desired.objects[address] = Obj(_fields(before, after, actual[address]), reason)
+    return desired
+
+
+def _net(entries: Sequence[Entry]) -> dict[str, tuple[Mapping[str, Value] | None, Mapping[str, Value] | None]]:
+    """By address, the values before its first and after its last change; what was never seen to end counts as well."""
+    found: dict[str, tuple[Mapping[str, Value] | None, Mapping[str, Value] | None]] = {}
+    for entry in entries:
+        if entry.outcome in (DONE, UNCONFIRMED, ""):
+            first = found[entry.address][0] if entry.address in found else _values(entry.before)
+            found[entry.address] = (first, _values(entry.after) if entry.action != "delete" else None)
+    return found
+
+
+def _moved(after: Mapping[str, Value], present: Obj) -> bool:
+    return any(not equal(name, plain(present.values.get(name)), value) for name, value in after.items())
+
+
+def _fields(before: Mapping[str, Value], after: Mapping[str, Value], present: Obj) -> dict[str, Wanted]:
+    wanted: dict[str, Wanted] = {}
+    for name, value in after.items():
+        if name in before and before[name] != value:
+            now = present.values.get(name)
+            moved = now not in (value, before[name])
+            wanted[name] = Refused(before[name], f"it was changed since the run, to {now!r}") if moved else before[name]
+    return wanted
+
+
+def _values(values: Mapping[str, Any] | None) -> dict[str, Value] | None:
+    return None if values is None else {n: from_json(v) for n, v in values.items()}

@@ -1,0 +1,241 @@
+"""The journal: every action is written before it is tried, and again with how it ended."""
+
+from __future__ import annotations
+
+import json
+import threading
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import bindparam, delete, insert, select, update
+
+from reconciler import __version__
+from reconciler.errors import ReconcileError
+from reconciler.state.diff import Change
+from reconciler.state.model import Address, Value, json_value
+from reconciler.store.database import Store, rows_of
+from reconciler.store.locks import holder
+from reconciler.store.tables import ACTIONS, RUNS
+
+RUNNING, DONE, FAILED, INTERRUPTED = "running", "done", "failed", "interrupted"
+LEFT, UNCONFIRMED = "left", "unconfirmed"
+_LONGEST_COMMAND = 4000
+
+
+#: says why nothing more may be begun; empty while all is well
+Stop = Callable[[], str]
+
+
+def never() -> str:
+    """Nothing stops it."""
+    return ""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One action of a run. ``outcome`` is empty where the run died before it was known."""
+
+    run: str
+    address: str
+    action: str
+    before: Mapping[str, Any] | None
+    after: Mapping[str, Any] | None
+    reason: str
+    command: str
+    tried: str
+    outcome: str
+    text: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class RunEntry:
+    """One run of apply. ``ended`` is empty while it runs."""
+
+    id: str
+    cluster: str
+    started: str
+    ended: str
+    state: str
+    holder: str
+    version: str
+    config_digest: str
+    planned: int
+
+
+class Run:
+    """The run underway: notes what is tried, and how it ended. May be used from several threads."""
+
+    def __init__(self, journal: Journal, run: str) -> None:
+        self.id = run
+        self.failed = False
+        self.stop: Stop = never
+        self._journal = journal
+        self._lock = threading.Lock()
+        self._rows: dict[Address, int] = {}
+        self._ended: dict[int, dict[str, Any]] = {}
+
+    def tried(self, changes: Sequence[Change], command: str) -> None:
+        """Write down what is about to be done. Raises :class:`ReconcileError`: then it must not be done."""
+        if why := self.stop():
+            raise ReconcileError(f"stopped by {why}")
+        with self._lock:
+            fresh = [c for c in changes if c.address not in self._rows]
+            if not fresh and not self._ended:
+                return
+            found: dict[Address, int] = {}
+            with self._journal.store.writing() as connection:
+                written = self._flush(connection)
+                for change in fresh:
+                    row = {
+                        "run": self.id,
+                        "address": str(change.address),
+                        "action": change.action.value,
+                        "before": _json(change.before),
+                        "after": _json(change.after),
+                        "reason": change.reason,
+                        "command": command[:_LONGEST_COMMAND],
+                        "tried": self._journal.now(),
+                        "outcome": "",
+                        "text": "",
+                        "seconds": 0.0,
+                    }
+                    key = connection.execute(insert(ACTIONS).values(row)).inserted_primary_key
+                    found[change.address] = int(key[0]) if key is not None else 0
+            self._kept(written)
+            self._rows |= found
+
+    def ended(self, change: Change, outcome: str, seconds: float, text: str = "") -> None:
+        """Note how an action ended; it is written with the next one, or at the end of the run."""
+        with self._lock:
+            number = self._rows.get(change.address)
+            if number is not None:
+                self._ended[number] = {"key": number, "new_outcome": outcome, "new_seconds": seconds, "new_text": text}
+
+    def finish(self, state: str) -> None:
+        """Write what is left, and how the run ended."""
+        with self._lock:
+            with self._journal.store.writing() as connection:
+                written = self._flush(connection)
+                values = {"ended": self._journal.now(), "state": state}
+                connection.execute(update(RUNS).where(RUNS.c.id == self.id).values(values))
+            self._kept(written)
+
+    def _flush(self, connection: Any) -> list[dict[str, Any]]:
+        written = list(self._ended.values())
+        if written:
+            statement = update(ACTIONS).where(ACTIONS.c.id == bindparam("key"))
+            fields: dict[str, Any] = {n: bindparam(f"new_{n}") for n in ("outcome", "seconds", "text")}
+            connection.execute(statement.values(fields), written)
+        return written
+
+    def _kept(self, written: Sequence[dict[str, Any]]) -> None:
+        """Forget what is in the database by now, unless it has changed since."""
+        for row in written:
+            if self._ended.get(row["key"]) is row:
+                del self._ended[row["key"]]
+
+
+class Journal:
+    """The runs of one cluster."""
+
+    def __init__(self, store: Store, cluster: str, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self.store = store
+        self.cluster = cluster
+        self.clock = clock
+
+    def now(self) -> str:
+        """The moment, as it is kept."""
+        return self.clock().astimezone(UTC).isoformat(timespec="milliseconds")
+
+    @contextmanager
+    def run(self, config_digest: str, planned: int, stop: Stop = never) -> Iterator[Run]:
+        """A run from its beginning to its end, however it ends. Raises :class:`ReconcileError`."""
+        run = self.begin(config_digest, planned)
+        run.stop = stop
+        # one connection stays open: SQLite works up its log whenever the last one is closed
+        with self.store.reading():
+            try:
+                yield run
+            except BaseException:
+                with suppress(ReconcileError):  # what ended it is what has to be told
+                    run.finish(INTERRUPTED)
+                raise
+            run.finish(INTERRUPTED if stop() else FAILED if run.failed else DONE)
+
+    def begin(self, config_digest: str, planned: int) -> Run:
+        """A new run. Raises :class:`ReconcileError` where it cannot be written down."""
+        started = self.now()
+        run = f"{started[:19].replace('-', '').replace(':', '')}-{uuid.uuid4().hex[:6]}"
+        row = RunEntry(run, self.cluster, started, "", RUNNING, holder(), __version__, config_digest, planned)
+        with self.store.writing() as connection:
+            connection.execute(insert(RUNS).values(row.__dict__))
+        return Run(self, run)
+
+    def interrupted(self) -> list[tuple[RunEntry, list[Entry]]]:
+        """Runs that died, with what they had tried and not seen the end of; marked as interrupted from now on.
+
+        To be asked under the cluster's lock: whatever then still counts as running is dead.
+        """
+        if not self.store.exists():
+            return []
+        with self.store.reading() as connection:
+            mine = select(RUNS).where(RUNS.c.cluster == self.cluster, RUNS.c.state == RUNNING)
+            dead = [RunEntry(**row) for row in rows_of(connection.execute(mine))]
+        if not dead:
+            return []
+        found = [(run, [e for e in self.entries(run=run.id) if not e.outcome]) for run in dead]
+        with self.store.writing() as connection:
+            gone = update(RUNS).where(RUNS.c.id.in_([r.id for r in dead]))
+            connection.execute(gone.values({"state": INTERRUPTED, "ended": self.now()}))
+        return found
+
+    def runs(self, since: str = "", limit: int = 50) -> list[RunEntry]:
+        """The latest runs, newest first."""
+        if not self.store.exists():
+            return []
+        wanted = select(RUNS).where(RUNS.c.started >= since).order_by(RUNS.c.started.desc()).limit(limit)
+        if self.cluster:
+            wanted = wanted.where(RUNS.c.cluster == self.cluster)
+        with self.store.reading() as connection:
+            return [RunEntry(**row) for row in rows_of(connection.execute(wanted))]
+
+    def entries(self, *, run: str = "", since: str = "") -> list[Entry]:
+        """Actions in the order in which they were tried."""
+        if not self.store.exists():
+            return []
+        wanted = select(ACTIONS).where(ACTIONS.c.tried >= since).order_by(ACTIONS.c.id)
+        if run:
+            wanted = wanted.where(ACTIONS.c.run == run)
+        with self.store.reading() as connection:
+            found = rows_of(connection.execute(wanted))
+        return [_entry(row) for row in found]
+
+    def prune(self, days: int) -> int:
+        """Forget runs that are older than so many days; how many."""
+        if not self.store.exists():
+            return 0
+        before = (self.clock() - timedelta(days=days)).astimezone(UTC).isoformat(timespec="milliseconds")
+        with self.store.writing() as connection:
+            old = select(RUNS.c.id).where(RUNS.c.started < before, RUNS.c.state != RUNNING)
+            connection.execute(delete(ACTIONS).where(ACTIONS.c.run.in_(old)))
+            gone = connection.execute(delete(RUNS).where(RUNS.c.id.in_(old)))
+            return int(gone.rowcount or 0)
+
+
+def _entry(row: Mapping[str, Any]) -> Entry:
+    values = {k: v for k, v in row.items() if k != "id"}
+    return Entry(**{**values, "before": json.loads(row["before"]), "after": json.loads(row["after"])})
+
+
+def _json(values: Mapping[str, Value] | None) -> str:
+    return json.dumps(None if values is None else {n: json_value(v) for n, v in values.items()}, sort_keys=True)
+
+
+def addresses(entries: Iterable[Entry]) -> list[str]:
+    """Their addresses, each once."""
+    return list(dict.fromkeys(e.address for e in entries))

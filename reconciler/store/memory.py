@@ -1,0 +1,115 @@
+"""What earlier runs saw: memory, never truth. Without it a cycle still does the right thing, only shyer.
+
+Usernames by person: an association of a name that a person no longer has is known to be ours then, and is
+removed; without the memory it is an orphan, shown and left alone.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime, timedelta
+
+from sqlalchemy import Table, select
+
+from reconciler.store.database import Store
+from reconciler.store.tables import ABSENT, READS, REPORTED, STRANGERS, USERNAMES
+
+# a server may be upgraded, so it is asked again after so many days
+_ASK_AGAIN = timedelta(days=7)
+#: offering, person, username
+Name = tuple[str, str, str]
+
+
+class Memory:
+    """What was seen of one cluster."""
+
+    def __init__(self, store: Store, cluster: str) -> None:
+        self.store = store
+        self.cluster = cluster
+
+    def usernames(self) -> Mapping[tuple[str, str], frozenset[str]]:
+        """All usernames that people were ever seen with, by offering and person. Raises :class:`ReconcileError`."""
+        found: dict[tuple[str, str], set[str]] = defaultdict(set)
+        if self.store.exists():
+            with self.store.reading() as connection:
+                mine = select(USERNAMES).where(USERNAMES.c.cluster == self.cluster)
+                for _, offering, person, username in connection.execute(mine):
+                    found[offering, person].add(username)
+        return {key: frozenset(names) for key, names in found.items()}
+
+    def absent(self, today: date) -> Mapping[str, frozenset[str]]:
+        """Fields of resources that a portal had no place for when it was last asked, by offering."""
+        found: dict[str, set[str]] = defaultdict(set)
+        if self.store.exists():
+            with self.store.reading() as connection:
+                recent = (today - _ASK_AGAIN).isoformat()
+                mine = select(ABSENT.c.offering, ABSENT.c.field)
+                for offering, name in connection.execute(
+                    mine.where(ABSENT.c.cluster == self.cluster, ABSENT.c.day > recent)
+                ):
+                    found[offering].add(name)
+        return {offering: frozenset(names) for offering, names in found.items()}
+
+    def remember_absent(self, fields: Mapping[str, Iterable[str]], today: date) -> None:
+        """Keep what a portal has no place for."""
+        rows = [
+            {"cluster": self.cluster, "offering": o, "field": n, "day": today.isoformat()}
+            for o, names in fields.items()
+            for n in names
+        ]
+        self._write(ABSENT, rows)
+
+    def strangers(self, today: date) -> frozenset[str]:
+        """Accounts that no portal knew when they were asked today."""
+        if not self.store.exists():
+            return frozenset()
+        with self.store.reading() as connection:
+            mine = select(STRANGERS.c.account).where(
+                STRANGERS.c.cluster == self.cluster, STRANGERS.c.day == today.isoformat()
+            )
+            return frozenset(name for (name,) in connection.execute(mine))
+
+    def remember_strangers(self, accounts: Iterable[str], today: date) -> None:
+        """Keep which accounts no portal knows, so that it is asked once a day and not in every cycle."""
+        rows = [{"cluster": self.cluster, "account": a, "day": today.isoformat()} for a in accounts]
+        self._write(STRANGERS, rows)
+
+    def reported(self) -> datetime | None:
+        """When usage was last looked after."""
+        if not self.store.exists():
+            return None
+        with self.store.reading() as connection:
+            found = connection.execute(select(REPORTED.c.moment).where(REPORTED.c.cluster == self.cluster)).scalar()
+            return datetime.fromisoformat(found) if found else None
+
+    def remember_reported(self, moment: datetime) -> None:
+        """Keep when usage was looked after."""
+        row = {"cluster": self.cluster, "moment": moment.isoformat()}
+        self._write(REPORTED, [row])
+
+    def remember(self, names: Iterable[Name]) -> None:
+        """Add usernames. Raises :class:`ReconcileError` when they cannot be kept."""
+        rows = [{"cluster": self.cluster, "offering": o, "person": w, "username": n} for o, w, n in names]
+        self._write(USERNAMES, rows)
+
+    def resources(self) -> Mapping[str, int]:
+        """How many resources the last good read of each offering (its uuid) had."""
+        if not self.store.exists():
+            return {}
+        with self.store.reading() as connection:
+            mine = select(READS.c.offering, READS.c.resources).where(READS.c.cluster == self.cluster)
+            return {str(row.offering): int(row.resources) for row in connection.execute(mine)}
+
+    def remember_resources(self, counts: Mapping[str, int], moment: datetime) -> None:
+        """Keep how many resources each offering has."""
+        when = moment.isoformat()
+        self._write(
+            READS,
+            [{"cluster": self.cluster, "offering": o, "resources": n, "moment": when} for o, n in counts.items()],
+        )
+
+    def _write(self, table: Table, rows: Sequence[Mapping[str, object]]) -> None:
+        if rows:
+            with self.store.writing() as connection:
+                self.store.upsert(connection, table, rows)

@@ -1,0 +1,225 @@
+"""What keeps a site safe, on a real SLURM: signals, the journal, rollback, freezes, and guards over time."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, Program
+from tests.live.conftest import Slurm
+from tests.standin.portal import StandIn
+
+World = tuple[Program, StandIn, Slurm]
+
+
+@pytest.fixture
+def world(site: Program, slurm: Slurm, portal: StandIn) -> World:
+    """Two allocations of one project with two members, applied."""
+    for name in ("one", "two"):
+        portal.resource(name, backend_id=f"a_{name}", limits={"cpu": 1})
+    for user in ("tbalice", "tbbob"):
+        portal.user(user, "climate")
+    assert site("apply", "--auto-approve").code == 0
+    return site, portal, slurm
+
+
+def last_run(site: Program) -> str:
+    return str(json.loads(site("history", "--json").out)["runs"][0]["id"])
+
+
+# ---------------------------------------------------------------------- signals
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_lets_the_command_in_flight_end(
+    world: World, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    site, portal, slurm = world
+    for n in range(4):
+        portal.edit("one", limits={"cpu": 5})
+        portal.resource(f"r{n}", backend_id=f"a_r{n}", limits={"cpu": 1}, project=f"p{n}")
+    slow = tmp_path / "bin"
+    slow.mkdir()
+    real = slurm.run("which", "sacctmgr").strip()
+    (slow / "sacctmgr").write_text(
+        f'#!/bin/sh\ncase "$*" in *show*) ;; *) echo "$@" >> {tmp_path}/writes; sleep 1;; esac\nexec {real} "$@"\n'
+    )
+    (slow / "sacctmgr").chmod(0o755)
+    site.write()
+    environment = {**os.environ, "WALDUR_SITE_AGENT_CONFIG": str(site.path), **site.environment}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "reconciler", "apply", "--auto-approve"],
+        env={**environment, "PATH": f"{slow}:{environment['PATH']}"},
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    for _ in range(300):
+        if (tmp_path / "writes").exists():
+            break
+        time.sleep(0.05)
+    process.send_signal(number)
+    _out, err = process.communicate(timeout=60)
+    assert process.returncode == code, err
+    assert f"stopped by {number.name}" in err and "changes are left" in err
+    assert len((tmp_path / "writes").read_text().splitlines()) == 1  # it ended, and no other began
+    runs = json.loads(site("history", "--json").out)["runs"]
+    assert runs[0]["state"] == "interrupted"
+    assert site("apply", "--auto-approve").code == 0  # the lock is free, and the rest is done
+    assert site("plan", "--detailed-exitcode").code == 0
+
+
+# ---------------------------------------------------------------------- the journal
+
+
+def test_a_killed_run_is_said_and_healed(world: World, tmp_path: Path) -> None:
+    site, portal, slurm = world
+    portal.resource("three", backend_id="a_three", limits={"cpu": 3})
+    real = slurm.run("which", "sacctmgr").strip()
+    deadly = tmp_path / "bin"
+    deadly.mkdir()
+    (deadly / "sacctmgr").write_text(
+        f'#!/bin/sh\ncase "$*" in *show*) exec {real} "$@";; esac\n{real} "$@"; kill -9 $PPID\n'
+    )
+    (deadly / "sacctmgr").chmod(0o755)
+    died = site.process("apply", "--auto-approve", PATH=f"{deadly}:{os.environ['PATH']}")
+    assert died.code == -9
+    again = site("apply", "--auto-approve")
+    assert again.code == 0, again.both
+    assert "was interrupted; half done: create slurm.account" in again.err
+    assert slurm.shown("a_three", "GrpTRESMins") == "cpu=180000"
+    shown = site("history")
+    assert "interrupted" in shown.out and "done" in shown.out
+    assert "interrupted" not in site("apply", "--auto-approve").both
+
+
+def test_history_by_address_and_time(world: World) -> None:
+    site, portal, _slurm = world
+    portal.edit("one", limits={"cpu": 7})
+    assert site("apply", "--auto-approve").code == 0
+    shown = site("history", "--address", "slurm.account[a_one]", "--since", "1h")
+    assert shown.code == 0
+    assert 'grp_tres_mins: {"cpu": 60000} -> {"cpu": 420000}' in shown.out
+    assert "sacctmgr" in shown.out
+    assert "0 actions" in site("history", "--address", "slurm.account[nobody]").out
+    assert site("history", "--since", "yesterday").code == 1
+    assert site("history", "--run", "nothing").code == 1
+
+
+# ---------------------------------------------------------------------- rollback
+
+
+def test_a_rollback_is_a_plan_under_guards(world: World) -> None:
+    site, portal, slurm = world
+    portal.edit("one", limits={"cpu": 7})
+    portal.edit("two", limits={"cpu": 8})
+    portal.resource("three", backend_id="a_three", limits={"cpu": 3})
+    portal.leave("tbbob", "climate")
+    assert site("apply", "--auto-approve").code == 0
+    run = last_run(site)
+    slurm.sacctmgr("modify", "account", "a_two", "set", "GrpTRESMins=cpu=999")  # somebody's own, since then
+    path = str(site.directory / "back.plan")
+    before = slurm.state()
+    planned = site("rollback", run, "--out", path)
+    assert planned.code == 0, planned.both
+    assert "it was changed since the run" in planned.out
+    assert slurm.state() == before  # only a plan
+    done = site("rollback", run, "--auto-approve")
+    assert done.code == 4, done.both  # what was changed since is left alone, and said
+    assert slurm.shown("a_one", "GrpTRESMins") == "cpu=60000"
+    assert slurm.shown("a_two", "GrpTRESMins") == "cpu=999"
+    assert slurm.users_of("a_one") == {"tbalice", "tbbob"}
+    assert "a_three" not in slurm.accounts()
+    # Waldur still wants it
+    assert site("plan", "--detailed-exitcode").code == 2
+
+
+# ---------------------------------------------------------------------- freezes
+
+
+def test_frozen_means_plans_and_nothing_else(world: World) -> None:
+    site, portal, slurm = world
+    portal.edit("one", limits={"cpu": 7})
+    assert site("freeze", "--until", "2h", "--reason", "slurmdbd upgrade").code == 0
+    before = slurm.state()
+    assert site("plan").code == 0
+    refused = site("apply", "--auto-approve")
+    assert refused.code == 3
+    assert "slurmdbd upgrade" in refused.both and "reconcile unfreeze" in refused.both
+    assert slurm.state() == before
+    assert site("unfreeze").code == 0
+    assert site("apply", "--auto-approve").code == 0
+    assert slurm.shown("a_one", "GrpTRESMins") == "cpu=420000"
+    # maintenance by the clock
+    minute = datetime.now(UTC) - timedelta(minutes=1)
+    window = {"cron": f"{minute.minute} {minute.hour} * * *", "minutes": 10, "timezone": "UTC"}
+    site.document["reconcile"]["maintenance"] = [window]
+    portal.edit("one", limits={"cpu": 8})
+    assert site("apply", "--auto-approve").code == 3
+    site.document["reconcile"]["maintenance"] = [{"cron": "every day", "minutes": 10}]
+    assert "is no cron expression" in site("plan").both
+
+
+# ---------------------------------------------------------------------- guards over time
+
+
+def test_an_offering_that_shrank_since_the_last_run(world: World) -> None:
+    site, portal, slurm = world
+    for n in range(8):
+        portal.resource(f"r{n}", backend_id=f"a_r{n}", limits={"cpu": 1})
+    assert site("apply", "--auto-approve").code == 0
+    site.document["reconcile"]["guards"] = {"min_resources_share": 0}
+    everything = list(portal.world["resources"])
+    portal.world["resources"] = everything[:5]
+    portal.push()
+    before = slurm.state()
+    refused = site("apply", "--auto-approve")
+    assert refused.code == 3, refused.both
+    assert "below 0.7 of the 10 that it had at the last good read" in refused.both
+    assert site("apply", "--auto-approve").code == 3  # a refused read is no good one
+    assert slurm.state() == before
+    assert site("apply", "--auto-approve", "--accept-shrink").code in (0, 4)
+    assert site("apply", "--auto-approve").code in (0, 4)  # accepted once, known from then on
+
+
+def test_a_budget_below_what_was_used(world: World) -> None:
+    site, portal, slurm = world
+    slurm.submit("a_one", "tbalice", 3, "-n64")
+    slurm.wait()
+    for _ in range(90):  # slurmctld adds up once a minute
+        if int(slurm.run("sshare", "-nP", "-A", "a_one", "-o", "GrpTRESRaw").split("cpu=")[1].split(",")[0]) >= 2:
+            break
+        time.sleep(1)
+    site.document["offerings"][0]["backend_components"]["cpu"]["unit_factor"] = 1
+    portal.edit("one", limits={"cpu": 1})
+    planned = site("plan")
+    assert "its budget falls below what was used (cpu to 1, " in planned.out
+    site.document["reconcile"]["guards"] = {"prevent_downgrade": True}
+    blocked = site("apply", "--auto-approve", "--target", "slurm.account[a_one]")
+    assert blocked.code == 4
+    assert slurm.shown("a_one", "GrpTRESMins") == "cpu=60000"
+    allowed = ("--allow", "prevent_downgrade", "--target", "slurm.account[a_one]")
+    assert site("apply", "--auto-approve", *allowed).code == 0
+    assert slurm.shown("a_one", "GrpTRESMins") == "cpu=1"
+
+
+def test_an_orphan_in_use_is_never_pruned(world: World) -> None:
+    site, _portal, slurm = world
+    slurm.sacctmgr("add", "account", "a_stray", "parent=p_climate")
+    slurm.sacctmgr("add", "user", "tbcarol", "account=a_stray")
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    slurm.ran("a_stray", "tbcarol", f"{yesterday:%Y-%m-%dT01:00:00}", f"{yesterday:%Y-%m-%dT02:00:00}", "cpu=1")
+    site.document["reconcile"].update(prune=True, guards={"min_resources_share": 0})
+    ran = site("apply", "--auto-approve", "--allow", "delete_with_usage", "--allow", "delete_with_jobs")
+    assert ran.code == 4, ran.both
+    assert "an orphan that is in use is never removed" in ran.both
+    assert slurm.users_of("a_stray") == {"tbcarol"}
+    slurm.sql("delete from testbed_job_table;")
+    assert site("apply", "--auto-approve").code == 0
+    assert "a_stray" not in slurm.accounts()
