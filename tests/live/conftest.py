@@ -25,7 +25,7 @@ USERS = ("tbalice", "tbbob", "tbcarol")
 
 
 # about half of the time is theirs; the rest runs beside them on a cluster of its own
-SECOND_CLUSTER = frozenset({"test_orders", "test_members"})
+SECOND_CLUSTER = frozenset({"test_orders", "test_members", "test_faults", "test_memory_cluster"})
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
