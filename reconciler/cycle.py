@@ -18,7 +18,7 @@ from reconciler.errors import CommandError, LockedError, ReadError, ReconcileErr
 from reconciler.orders import with_orders
 from reconciler.outcome import Listener, Outcome
 from reconciler.people import Named, former, named, present
-from reconciler.plan import USAGE, Mode, Plan, now_text, ordered, require_fresh, restricted
+from reconciler.plan import USAGE, Mode, Plan, now_text, ordered, removed, require_fresh, require_idle, restricted
 from reconciler.portals import portal_of
 from reconciler.providers.portal import Portal
 from reconciler.providers.runner import CommandRunner
@@ -383,7 +383,17 @@ class Cluster:
         """The cluster as it is now. Raises :class:`StalePlanError` where it moved on since the plan was made."""
         reading = self.reader.read()
         require_fresh(plan, {**reading.state, **self._elsewhere(plan)})
+        self._require_idle(plan)
         return reading
+
+    def _require_idle(self, plan: Plan) -> None:
+        """Jobs that began since the plan was made: its guards looked at those of that moment."""
+        accounts, members = removed(plan.changes)
+        if not accounts and not members:
+            return
+        age = self.clock() - datetime.fromisoformat(plan.created)
+        used = jobs.used_accounts(self.runner, plan.cluster, accounts, age) if accounts else frozenset()
+        require_idle(plan, jobs.active_jobs(self.runner, plan.cluster), used)
 
     def _elsewhere(self, plan: Plan) -> State:
         """What a plan changes outside the cluster's database, as it is at this moment."""

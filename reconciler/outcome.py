@@ -65,7 +65,7 @@ class Record:
         """One command for several of them is about to be run; it is in the journal before."""
         fresh = [c for c in changes if c.address not in self._started]
         if self._run is not None:
-            self._run.tried(fresh, command)
+            self._run.tried(changes, command)
         for change in fresh:
             self._started[change.address] = time.monotonic()
             self._listener(Event.START, change, 0.0, "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -288,6 +288,37 @@ def require_fresh(plan: Plan, actual: State) -> None:
         raise StalePlanError(
             "Saved plan is stale. The cluster was changed by another operation after the plan was created; "
             f"nothing was done. Changed since then:{shown}",
+            "Make a new plan with: reconcile plan --out FILE",
+        )
+
+
+def removed(changes: Iterable[Change]) -> tuple[list[str], list[tuple[str, ...]]]:
+    """Accounts and (account, user) pairs that the changes take away."""
+    gone = [c.address for c in changes if c.action is Action.DELETE]
+    return (
+        sorted(a.key[0] for a in gone if a.kind == "slurm.account"),
+        sorted(a.key for a in gone if a.kind == "slurm.association"),
+    )
+
+
+def require_idle(plan: Plan, active: Mapping[tuple[str, str], int], used: Collection[str]) -> None:
+    """Raise :class:`StalePlanError` where more jobs than the plan showed would be hit by what it removes.
+
+    ``active``: jobs by (account, user) at this moment; ``used``: accounts on which jobs ran since the plan was made.
+    """
+    accounts, _ = removed(plan.changes)
+    shown = {c.address.key: c.jobs for c in plan.changes if c.action is Action.DELETE}
+    busy = [
+        f"{kinds.association(account, user)}: {count} jobs, {shown.get((account, user), 0)} when the plan was made"
+        for (account, user), count in sorted(active.items())
+        if ((account, user) in shown or account in accounts) and count > shown.get((account, user), 0)
+    ]
+    expected = {key[0] for key, count in shown.items() if count}
+    busy += [f"{kinds.account(a)}: jobs ran on it since" for a in accounts if a in used and a not in expected]
+    if busy:
+        listed = "".join(f"\n  {text}" for text in busy[:20]) + (f"\n  and {len(busy) - 20} more" if busy[20:] else "")
+        raise StalePlanError(
+            f"Saved plan is stale. What it removes was used after it was made; nothing was done:{listed}",
             "Make a new plan with: reconcile plan --out FILE",
         )
 

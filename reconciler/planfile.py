@@ -67,7 +67,7 @@ def document(plans: Sequence[Plan], errors: Sequence[str] = ()) -> dict[str, Any
     prefix = {p.cluster: f"module.{p.cluster}." if several else "" for p in plans}
     return {
         "format_version": FORMAT_VERSION,
-        "timestamp": max((p.created for p in plans), default=now_text()),
+        "timestamp": min((p.created for p in plans), default=now_text()),
         "applyable": not errors and any(p.changes for p in plans) and not any(p.refusals for p in plans),
         "complete": not errors and not any(p.stuck or p.refusals for p in plans),
         "errored": bool(errors),

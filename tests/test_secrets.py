@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
+from reconciler.cli import options
+from reconciler.cli.main import _unexpected
 from reconciler.config import load
 from reconciler.errors import ConfigError
 from reconciler.providers.http import Veil
@@ -100,7 +102,7 @@ class Site:
 
 @pytest.fixture
 def site(tmp_path: Path, portal: StandIn, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    monkeypatch.delenv("RECONCILE_DEBUG", raising=False)
+    monkeypatch.setenv("RECONCILE_DEBUG", "1")
     emulator = Emulator(tmp_path)
     program = Program(tmp_path, emulator.environment)
     kept = tmp_path / "kept"
@@ -256,6 +258,23 @@ def test_however_a_secret_is_written_it_is_taken_out() -> None:
     veil.hide_proxy("http://us%40er:pass%2Fword-long-enough@proxy:3128")
     basic = base64.b64encode(b"us@er:pass/word-long-enough").decode()
     assert veil.text(f"{basic} pass/word-long-enough pass%2Fword-long-enough") == "… … …"
+
+
+def test_a_traceback_for_the_developers_repeats_no_secret(
+    site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.program.write()
+    options.configuration(site.program.path)
+    for debug in ("", "1"):
+        monkeypatch.setenv("RECONCILE_DEBUG", debug)
+        secrets = [m for name, m in MARKERS.items() if name in ("token", "client", "socks", "proxy")]
+        try:
+            raise RuntimeError(f"a library says {secrets}")
+        except RuntimeError as error:
+            assert _unexpected(error) == 1
+        said = capsys.readouterr().err
+        assert "RuntimeError: a library says" in said and ("Traceback" in said or not debug)
+        searched("the traceback", said.encode())
 
 
 def test_a_short_secret_does_not_eat_data() -> None:

@@ -97,11 +97,7 @@ def cycle(
     verbose: bool,
 ) -> int:
     """Plan one cluster, or usage, and make it so; the exit code."""
-    try:
-        for text in cluster.interrupted():
-            interface.warn(text)
-    except ReconcileError as error:
-        interface.warn(f"the journal of earlier runs cannot be read: {error}")
+    say_interrupted(cluster, interface)
     with options.progress(verbose=verbose) as progress:
         planned = cluster.plan(targets=targets, offering=offering, mode=mode, allowed=allowed, progress=progress)
     interface.plan(planned.plan)
@@ -113,6 +109,15 @@ def cycle(
         interface.warn(problem)
     # while a person thinks the world moves on, so then the preconditions are checked again
     return perform(cluster, planned.plan, interface, None if ask else planned.reading)
+
+
+def say_interrupted(cluster: Scope, interface: Interface) -> None:
+    """Say what runs that died left half done; to be called under the lock."""
+    try:
+        for text in cluster.interrupted():
+            interface.warn(text)
+    except ReconcileError as error:
+        interface.warn(f"the journal of earlier runs cannot be read: {error}")
 
 
 def refused_while_frozen(cluster: Scope, config: Config, interface: Interface, plan: Plan) -> int:
@@ -178,6 +183,7 @@ def _saved(config: Config, path: Path, interface: Interface, allowed: frozenset[
             break
         left = tuple(r for r in plan.refusals if r.key not in allowed)
         with cluster.locked():
+            say_interrupted(cluster, interface)
             interface.plan(plan)
             if code := refused_while_frozen(cluster, config, interface, plan):
                 codes.append(code)

@@ -111,6 +111,7 @@ def _print(console: Console, entry: Entry) -> None:
     before, after = entry.before or {}, entry.after or {}
     for name in [n for n in {**before, **after} if before.get(n) != after.get(n)]:
         console.print(f"      {name}: {shown(before.get(name))} -> {shown(after.get(name))}")
-    for word, text in (("why", entry.reason), ("command", entry.command), ("said", entry.text)):
+    commands = [("command" if n == 0 else "then", text) for n, text in enumerate(entry.command.split("\n"))]
+    for word, text in (("why", entry.reason), *commands, ("said", entry.text)):
         if text:
             console.print(f"      {word}: {printable(text)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from typing import Annotated, Any
 
 import typer
@@ -71,7 +72,7 @@ def _run(arguments: list[str] | None) -> int:
         return int(command.main(args=arguments, prog_name="reconcile", standalone_mode=False) or 0)
     except ReconcileError as error:
         hint = f"\n  {error.hint}" if error.hint else ""
-        options.errors().print(f"Error: {error.message}{hint}", style="red")
+        options.errors().print(options.HIDDEN.text(f"Error: {error.message}{hint}"), style="red")
         return getattr(error, "exit_code", 1)
     except (KeyboardInterrupt, EOFError):
         options.errors().print("Interrupted.")
@@ -93,9 +94,10 @@ def _unexpected(error: Exception) -> int:
         options.errors().print("Interrupted.")
         return 130
     if os.environ.get("RECONCILE_DEBUG"):
-        raise error
+        options.errors().print(options.HIDDEN.text("".join(traceback.format_exception(error))), end="")
+    said = options.HIDDEN.text(f"{type(error).__name__}: {error}")
     options.errors().print(
-        f"Error: internal error: {type(error).__name__}: {error}\n  This is a defect of reconcile; nothing more was "
+        f"Error: internal error: {said}\n  This is a defect of reconcile; nothing more was "
         "done. Run again with RECONCILE_DEBUG=1 for details and report it.",
         style="red",
     )

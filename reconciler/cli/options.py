@@ -13,10 +13,12 @@ from rich.console import Console
 
 from reconciler.clusters import Scope, clusters, offering_name, scopes
 from reconciler.config import Config, load, load_default
+from reconciler.config.secrets import secrets_in
 from reconciler.cycle import Cluster, Progress
 from reconciler.errors import ReconcileError
 from reconciler.guard import ALLOWABLE, MIN_READ_SHARE
 from reconciler.plan import Mode
+from reconciler.providers.http import Veil
 from reconciler.usage import ALLOW_DECREASE
 
 ConfigOption = Annotated[
@@ -105,9 +107,16 @@ def errors() -> Console:
     return Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
 
 
+#: what error messages and tracebacks of this process must not repeat
+HIDDEN = Veil()
+
+
 def configuration(path: Path | None) -> Config:
     """The configuration; its warnings go to standard error."""
     config = load(path) if path else load_default()
+    for secret in secrets_in(config):
+        HIDDEN.hide(secret)
+        HIDDEN.hide_proxy(secret)
     console = errors()
     for warning in config.warnings:
         console.print(f"Warning: {warning}", style="yellow")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from reconciler.cli import options
-from reconciler.cli.apply import perform, refused_while_frozen
+from reconciler.cli.apply import perform, refused_while_frozen, say_interrupted
 from reconciler.cli.interface import FAILED, Interface
 from reconciler.errors import ReconcileError
 from reconciler.planfile import save
@@ -44,6 +44,7 @@ def rollback(
         raise ReconcileError(f"{run}: was on {known[0].cluster!r}, which the configuration lacks")
     cluster = found[0]
     with cluster.locked():
+        say_interrupted(cluster, interface)
         planned = cluster.rollback(run, allowed=allowed)
         interface.plan(planned.plan, nothing="No changes. All of it is as it was before that run.")
         if out is not None:

@@ -6,8 +6,11 @@ import ipaddress
 import os
 import re
 import stat
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from pydantic import BaseModel, SecretStr
 
 #: keys whose values are secret, or may hold a password; each may be given as KEY_file
 SECRETS = frozenset(
@@ -64,6 +67,20 @@ def exposure(path: Path, plain: tuple[str, ...]) -> str:
         f"{path} holds {', '.join(sorted(set(plain)))} in plain text and is readable by {who} (mode {mode}): "
         f"chmod 600 {path}, or move the secret to a file or a systemd credential"
     )
+
+
+def secrets_in(value: object) -> Iterator[str]:
+    """Every secret of a configuration, as it was resolved."""
+    if isinstance(value, SecretStr):
+        yield value.get_secret_value()
+    elif isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from secrets_in(getattr(value, name))
+    elif isinstance(value, Mapping):
+        yield from secrets_in(tuple(value.values()))
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from secrets_in(one)
 
 
 def unencrypted(url: str) -> str:

@@ -16,6 +16,7 @@ from reconciler.state.naming import fold
 _PROGRAMS = ("sacctmgr", "sacct", "squeue", "scancel", "scontrol")
 _VERSION = re.compile(r"\d+\.\d+(?:\.\d+)?\S*")
 _SETTING = re.compile(r"^(\w+)\s*= *(.*?)\s*$", re.MULTILINE)
+_SOCKET = re.compile(r"\bsocket=([^,\s]+)")
 _ENOUGH = ("Administrator", "Operator")
 
 
@@ -34,7 +35,7 @@ def findings(cluster: Cluster) -> Iterator[Finding]:
     yield controller
     if not runner.settings.emulator:
         settings = _settings(runner) if controller.ok else {}
-        yield _munge(subject, runner, settings.get("AuthType", ""))
+        yield _munge(subject, runner, settings)
         if daemon.ok:
             yield _rights(subject, runner, settings.get("SlurmUser", "").partition("(")[0])
     if daemon.ok:
@@ -85,13 +86,16 @@ def _settings(runner: CommandRunner) -> Mapping[str, str]:
         return {}
 
 
-def _munge(subject: str, runner: CommandRunner, kind: str) -> Finding:
+def _munge(subject: str, runner: CommandRunner, settings: Mapping[str, str]) -> Finding:
+    kind = settings.get("AuthType", "")
     if kind and kind != "auth/munge":
         return Finding(subject, "munge", Level.OK, f"not needed: SLURM uses {kind}")
     hint = "Start munged (systemctl start munge); its key must be the cluster's, and the clocks must agree."
+    socket = _SOCKET.search(settings.get("AuthInfo", ""))  # slurm.conf(5): a munged of SLURM's own
+    where = ("-S", socket[1]) if socket else ()
     try:
-        made = runner.run("munge", "-n")
-        result = made if made.code != 0 else runner.run("unmunge", stdin=made.stdout)
+        made = runner.run("munge", "-n", *where)
+        result = made if made.code != 0 else runner.run("unmunge", *where, stdin=made.stdout)
     except CommandError as error:
         level = Level.ERROR if kind else Level.WARNING
         return Finding(subject, "munge", level, error.message, "Is munge installed on this host?")

@@ -37,7 +37,10 @@ def never() -> str:
 
 @dataclass(frozen=True)
 class Entry:
-    """One action of a run. ``outcome`` is empty where the run died before it was known."""
+    """One action of a run. ``outcome`` is empty where the run died before it was known.
+
+    ``command``: what was tried, one command or request per line, oldest first.
+    """
 
     run: str
     address: str
@@ -77,19 +80,26 @@ class Run:
         self._journal = journal
         self._lock = threading.Lock()
         self._rows: dict[Address, int] = {}
+        self._commands: dict[Address, str] = {}
         self._ended: dict[int, dict[str, Any]] = {}
 
     def tried(self, changes: Sequence[Change], command: str) -> None:
-        """Write down what is about to be done. Raises :class:`ReconcileError`: then it must not be done."""
+        """Write down what is about to be done, for the first time or once more.
+
+        Raises :class:`ReconcileError`: then it must not be done.
+        """
         if why := self.stop():
             raise ReconcileError(f"stopped by {why}")
         with self._lock:
             fresh = [c for c in changes if c.address not in self._rows]
-            if not fresh and not self._ended:
-                return
+            again = {c.address: self._then(c.address, command) for c in changes if c.address in self._rows}
             found: dict[Address, int] = {}
             with self._journal.store.writing() as connection:
                 written = self._flush(connection)
+                if again:
+                    rows = [{"key": self._rows[a], "new_command": text} for a, text in again.items()]
+                    longer = update(ACTIONS).where(ACTIONS.c.id == bindparam("key"))
+                    connection.execute(longer.values(command=bindparam("new_command")), rows)
                 for change in fresh:
                     row = {
                         "run": self.id,
@@ -108,6 +118,11 @@ class Run:
                     found[change.address] = int(key[0]) if key is not None else 0
             self._kept(written)
             self._rows |= found
+            self._commands |= again | dict.fromkeys(found, command[:_LONGEST_COMMAND])
+
+    def _then(self, address: Address, command: str) -> str:
+        """All that was tried for an object, one command per line, oldest first."""
+        return f"{self._commands[address]}\n{command}"[-_LONGEST_COMMAND:]
 
     def ended(self, change: Change, outcome: str, seconds: float, text: str = "") -> None:
         """Note how an action ended; it is written with the next one, or at the end of the run."""

@@ -99,6 +99,29 @@ def test_a_killed_run_is_said_and_healed(world: World, tmp_path: Path) -> None:
     assert "interrupted" not in site("apply", "--auto-approve").both
 
 
+def test_what_is_tried_again_one_by_one_is_in_the_journal(world: World, tmp_path: Path) -> None:
+    site, portal, slurm = world
+    for name in ("one", "two"):
+        portal.edit(name, limits={"cpu": 6})
+    real = slurm.run("which", "sacctmgr").strip()
+    fake = tmp_path / "bin"
+    fake.mkdir()
+    # what is done for two at once fails, as one name that is wrong makes it
+    (fake / "sacctmgr").write_text(
+        f'#!/bin/sh\ncase "$*" in *show*) ;; *a_one,a_two*) echo "error: no" >&2; exit 1;; esac\nexec {real} "$@"\n'
+    )
+    (fake / "sacctmgr").chmod(0o755)
+    done = site("apply", "--auto-approve", PATH=f"{fake}:{os.environ['PATH']}")
+    assert done.code == 0, done.both
+    actions = json.loads(site("history", "--run", last_run(site), "--json").out)["actions"]
+    commands = {a["address"]: a["command"].split("\n") for a in actions if a["address"].startswith("slurm.account")}
+    assert len(commands) == 2
+    for address, (together, alone) in commands.items():
+        name = address.split('"')[1]
+        assert "a_one,a_two" in together and name in alone and "a_one,a_two" not in alone
+    assert "then: sacctmgr" in site("history", "--address", "slurm.account[a_one]").out
+
+
 def test_history_by_address_and_time(world: World) -> None:
     site, portal, _slurm = world
     portal.edit("one", limits={"cpu": 7})
@@ -138,6 +161,21 @@ def test_a_rollback_is_a_plan_under_guards(world: World) -> None:
     assert "a_three" not in slurm.accounts()
     # Waldur still wants it
     assert site("plan", "--detailed-exitcode").code == 2
+
+
+def test_a_saved_plan_cancels_no_job_that_it_did_not_show(world: World) -> None:
+    site, portal, slurm = world
+    portal.leave("tbbob", "climate")
+    path = str(site.directory / "leave.plan")
+    assert site("plan", "--out", path).code == 0
+    job = slurm.submit("a_one", "tbbob", 60)
+    stale = site("apply", path)
+    assert stale.code == 1, stale.both
+    assert 'slurm.association["a_one","tbbob"]: 1 jobs, 0 when the plan was made' in stale.err
+    assert slurm.run("squeue", "-h", "-j", job, "-o", "%u").strip() == "tbbob"
+    assert site("plan", "--out", path).code == 0
+    assert site("apply", path).code == 0  # now it was shown
+    assert slurm.users_of("a_one") == {"tbalice"}
 
 
 # ---------------------------------------------------------------------- freezes

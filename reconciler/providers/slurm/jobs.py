@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from datetime import date
+from datetime import date, timedelta
 
 from reconciler.errors import CommandError, ReadError
 from reconciler.providers.runner import CommandRunner
@@ -33,9 +33,9 @@ def active_jobs(runner: CommandRunner, cluster: str) -> Counter[tuple[str, str]]
     return jobs
 
 
-def used_accounts(runner: CommandRunner, cluster: str, names: Sequence[str], since: date) -> frozenset[str]:
-    """Which of these accounts ran jobs since a day."""
-    start = f"{since}T00:00:00"
+def used_accounts(runner: CommandRunner, cluster: str, names: Sequence[str], since: date | timedelta) -> frozenset[str]:
+    """Which of these accounts ran jobs since a day, or that long ago."""
+    start = f"now-{int(since.total_seconds())}seconds" if isinstance(since, timedelta) else f"{since}T00:00:00"
     listed = ",".join(names)
     # a list that no single argument can hold is left out: all accounts then, which is one call as well
     chosen = ("-A", listed) if len(listed) < MAX_LIST else ()
