@@ -323,8 +323,12 @@ class Accounting:
         ]
 
     def remember(self, *, refused: bool = False) -> str:
-        """Nothing is to be remembered of usage."""
-        return ""
+        """Forget what is too old in the journal; what a person should know of the store, or nothing."""
+        try:
+            self.journal.prune(self.config.reconcile.history_days)
+        except ReconcileError as error:
+            return f"the journal cannot be kept short: {error}"
+        return "; ".join(self.journal.store.notices)
 
 
 def _tells(accounted: Accounted) -> bool:

@@ -19,24 +19,24 @@ from reconciler.orders import with_orders
 from reconciler.outcome import Listener, Outcome
 from reconciler.people import Named, former, named, present
 from reconciler.plan import USAGE, Mode, Plan, now_text, ordered, removed, require_fresh, require_idle, restricted
-from reconciler.portals import portal_of
+from reconciler.portals import claims_of, portal_of
 from reconciler.providers.portal import Portal
 from reconciler.providers.runner import CommandRunner
 from reconciler.providers.slurm import counters, jobs
 from reconciler.providers.slurm.read import Reading, SlurmReader
+from reconciler.recall import Recall
 from reconciler.reported import report
-from reconciler.rollback import inverse
 from reconciler.state import kinds, ownership
 from reconciler.state.catalog import catalog_of, check
 from reconciler.state.diff import Action, Change, diff
-from reconciler.state.facts import TERMINATE, Claim, Resource
+from reconciler.state.facts import Claim
 from reconciler.state.kinds import KINDS
 from reconciler.state.model import Address, Desired, Note, State
 from reconciler.state.naming import fold
 from reconciler.state.portal import portal_state
 from reconciler.store import Journal, Memory, store_of
 from reconciler.store.journal import Stop, never
-from reconciler.store.memory import Name
+from reconciler.usage import reported_first
 
 _PORTAL = frozenset(k.name for k in KINDS.values() if k.name.startswith("waldur."))
 
@@ -89,14 +89,8 @@ class Cluster:
         self.reader = SlurmReader(self.runner, name)
         self.clock = clock
         self.store = store_of(config)
-        self.memory = Memory(self.store, self.label)
+        self.recall = Recall(Memory(self.store, self.label), clock)
         self.journal = Journal(self.store, self.label, clock)
-        self._present: set[Name] = set()
-        self._lasting: dict[str, int] = {}  # resources by offering, without those that end
-        self._absent: Mapping[str, frozenset[str]] = {}
-        self._strangers: frozenset[str] = frozenset()
-        self._asked: set[str] = set()
-        self._remembered: Mapping[tuple[str, str], frozenset[str]] = {}
         self.portals = dict(portals or {o.name: portal_of(o, config) for o in offerings})
         self.accounting = Accounting(config, f"{USAGE}{self.label}", offerings, self.runner, self.portals, clock)
         self._to_report: set[Address] = set()
@@ -161,7 +155,7 @@ class Cluster:
         progress(f"cluster {self.label}: building the desired state")
         told = portal_state(s.facts for s in sources)
         people = self._named(sources, reading)
-        self._present = present(people.sources)
+        self.recall.present = present(people.sources)
         built = self._built(people.sources, reading, now)
         self._former(built, sources, reading.state)
         progress(f"cluster {self.label}: comparing")
@@ -170,15 +164,18 @@ class Cluster:
         check(desired, catalog_of(reading.state, reading.tres))
         orphans = frozenset(n for n, claim in claims.items() if claim.verdict == "unknown")
         screened = self._guarded(diff(desired, reading.state), built, reading, orphans, allowed)
-        cut = self._cuts(screened.changes, desired, allowed)
+        cut = self.cuts(screened.changes, desired, allowed)
         screened = replace(screened, changes=guard.propagate(cut, reading.state))
         homes_ = self._homes(desired)
-        wanted = report(built, desired, reading.state, screened.changes, self.config, now, screened.busy, self._absent)
+        wanted = report(
+            built, desired, reading.state, screened.changes, self.config, now, screened.busy, self.recall.absent
+        )
         usage = self._usage(sources, targets, mode, now, allowed, progress) if usage_too else Part()
         others = (people.desired, homes_.desired, wanted, usage.desired)
         actual = {**reading.state, **told, **homes_.actual, **usage.actual}
         unread = frozenset(n.offering for n in usage.desired.refused if n.address.kind == "waldur.offering")
-        changes = _reported_first([*screened.changes, *(c for d in others for c in diff(d, actual))], sources, unread)
+        facts_of = {s.offering.name: s.facts for s in sources}
+        changes = reported_first([*screened.changes, *(c for d in others for c in diff(d, actual))], facts_of, unread)
         live = [c for c in changes if not c.blocked]
         plan = Plan(
             cluster=reading.cluster,
@@ -214,7 +211,7 @@ class Cluster:
                 if not s.facts.resources and not s.facts.bad
             },
             ordered=_consented(built),
-            shrunken=self._shrunken(sources),
+            shrunken=self.recall.counted(sources, claims.values()),
             allowed=allowed,
         )
         self._to_report = {c.address for c in plan.changes if c.address.kind == "waldur.usage"}
@@ -243,9 +240,9 @@ class Cluster:
                 outcome = executor.apply(plan, reading.state)
                 run.failed = bool(outcome.failures)
             with suppress(ReconcileError):  # it is asked again then, and said again
-                self.memory.remember_absent(outcome.absent, self.clock().date())
+                self.recall.memory.remember_absent(outcome.absent, self.clock().date())
                 if self._reported and self._to_report and not self._to_report & outcome.failures.keys():
-                    self.memory.remember_reported(self.clock())
+                    self.recall.memory.remember_reported(self.clock())
             return outcome
 
     def _usage(
@@ -265,7 +262,7 @@ class Cluster:
             part = self.accounting.part(told, self.accounting.periods, allowed=allowed, progress=progress)
             self._reported = not part.failures and not targets
             return part
-        ending = {name: replace(f, resources=tuple(r for r in f.resources if _ends(r))) for name, f in told.items()}
+        ending = {name: replace(f, resources=tuple(r for r in f.resources if r.ends)) for name, f in told.items()}
         if not any(f.resources for f in ending.values()):
             return Part()
         return self.accounting.part(ending, self.accounting.periods, allowed=allowed, progress=progress)
@@ -275,68 +272,21 @@ class Cluster:
         if targets:
             return any(t.startswith(("waldur.usage", "waldur.*", "*")) for t in targets)
         try:
-            last = self.memory.reported()
+            last = self.recall.memory.reported()
         except ReconcileError:
             return True
         return last is None or now - last >= timedelta(minutes=self.config.reconcile.usage_minutes) or last > now
 
-    def rollback(self, run: str, *, allowed: frozenset[str] = frozenset()) -> Planned:
-        """A plan of the inverse of a run, under the same guards. Raises :class:`ReconcileError`; nothing is changed."""
-        entries = self.journal.entries(run=run)
-        reading = self.reader.read()
-        desired = inverse(entries, reading.state, run)
-        check(desired, catalog_of(reading.state, reading.tres))
-        changes = diff(desired, reading.state)
-        settings = self.config.reconcile
-        activity = self._activity(changes, reading.cluster)
-        drain = settings.on_member_removal == "drain"
-        # nobody orders these removals, so that what is in use stays, whatever is allowed
-        going = frozenset(a.key[0] for a in desired.absent if a.kind == "slurm.account")
-        screened = guard.screen(
-            changes, reading.state, activity, settings.guards, drain=drain, orphans=going, allowed=allowed
-        )
-        changes = guard.propagate(self._cuts(screened.changes, desired, allowed), reading.state)
-        live = [c for c in changes if not c.blocked]
-        plan = Plan(
-            cluster=reading.cluster,
-            offerings=tuple(o.name for o in self.offerings),
-            changes=ordered(live, reading.state),
-            blocked=tuple(c for c in changes if c.blocked),
-            refused=tuple(desired.refused),
-            waiting=(*desired.waiting, *screened.waiting),
-            warnings=(
-                *desired.warnings,
-                Note(
-                    kinds.account("*"),
-                    "Waldur still wants what the run did: the next apply does it again, unless "
-                    "it is changed there or frozen (reconcile freeze)",
-                ),
-            ),
-            config_digest=self.config.digest,
-            created=now_text(self.clock),
-            cancels_jobs=settings.on_member_removal == "cancel_jobs",
-            allowed=allowed,
-        )
-        found = guard.refusals(
-            plan.changes, desired, reading.state, settings.guards, resources=1, managed=0, allowed=allowed
-        )
-        built = build.Built(desired, ownership.Scope())
-        return Planned(replace(plan, refusals=tuple(found)), reading, built, desired, plan.changes)
-
     def remember(self, *, refused: bool = False) -> str:
-        """Keep who was seen under which username, before anything is made; what went wrong, or nothing.
+        """Keep what was seen, before anything is made; what went wrong, or nothing. ``refused``: it is doubtful.
 
         A name that is forgotten is a stranger's later: its association is an orphan then, and left alone.
         """
-        known = {(offering, person, n) for (offering, person), names in self._remembered.items() for n in names}
         try:
-            self.memory.remember(self._present - known)
-            self.memory.remember_strangers(sorted(self._asked), self.clock().date())
-            if not refused:
-                self.memory.remember_resources(self._lasting, self.clock())
+            self.recall.keep(doubtful=refused)
             self.journal.prune(self.config.reconcile.history_days)
             if self._reported and not self._to_report:
-                self.memory.remember_reported(self.clock())
+                self.recall.memory.remember_reported(self.clock())
         except ReconcileError as error:
             return f"usernames are not remembered: {error}"
         return "; ".join(self.store.notices)
@@ -353,31 +303,14 @@ class Cluster:
 
     def _former(self, built: build.Built, sources: Sequence[Source], state: State) -> None:
         """Associations of usernames that people had once are ours as well."""
-        try:
-            self._remembered = self.memory.usernames()
-            self._absent = self.memory.absent(self.clock().date())
-            self._strangers = self.memory.strangers(self.clock().date())
-        except ReconcileError as error:
-            text = f"former usernames count as orphans, since the memory of earlier runs cannot be read: {error}"
+        if problem := self.recall.read():
+            text = f"former usernames count as orphans, since the memory of earlier runs cannot be read: {problem}"
             built.desired.warnings.append(Note(kinds.user("*"), text))
             return
         users = frozenset(a.key[0] for a in state if a.kind == "slurm.user")
-        past = former(sources, self._remembered, users, frozenset(built.scope.held_users))
+        past = former(sources, self.recall.usernames, users, frozenset(built.scope.held_users))
         built.scope.known_users |= past.keys()
         built.scope.outsiders |= past
-
-    def _shrunken(self, sources: Sequence[Source]) -> dict[str, tuple[int, int]]:
-        """How many resources each offering has, and had when it was last read; those that end are not missed."""
-        keys = {s.offering.name: s.offering.waldur_offering_uuid or s.offering.name for s in sources}
-        count = {s.offering.name: len(s.facts.resources) + len(s.facts.bad) for s in sources}
-        self._lasting = {
-            keys[s.offering.name]: count[s.offering.name] - sum(_ends(r) for r in s.facts.resources) for s in sources
-        }
-        try:
-            before = self.memory.resources()
-        except ReconcileError:
-            return {}
-        return {name: (count[name], before[key]) for name, key in keys.items() if key in before}
 
     def require_fresh(self, plan: Plan) -> Reading:
         """The cluster as it is now. Raises :class:`StalePlanError` where it moved on since the plan was made."""
@@ -439,28 +372,14 @@ class Cluster:
         Where orphans are removed, memory is no ground to do so.
         """
         names = set(accounts)
-        known = names & self._strangers if not self.config.reconcile.prune else set()
+        known = names & self.recall.strangers if not self.config.reconcile.prune else set()
         answers = self.claims(names - known)
-        self._asked = {n for n, claim in answers.items() if claim.verdict == "unknown"}
+        self.recall.asked = {n for n, claim in answers.items() if claim.verdict == "unknown"}
         return {**answers, **{n: Claim("unknown", offering=self.offerings[0].name) for n in known}}
 
     def claims(self, accounts: Iterable[str]) -> dict[str, Claim]:
-        """Ask every portal about accounts that look ours and that nobody named."""
-        names = sorted(accounts)
-        here = {o.waldur_offering_uuid: o for o in self.offerings}
-        rank = {"elsewhere": 0, "terminated": 1, "unknown": 2}
-        asked: set[tuple[str, str]] = set()
-        claims: dict[str, Claim] = {}
-        for offering in self.offerings:
-            where = (offering.waldur_api_url, offering.waldur_api_token.get_secret_value())
-            # a portal answers for all its offerings, so it is asked once
-            if not names or (where in asked and not offering.from_file):
-                continue
-            asked.add(where)
-            for name, claim in self.portals[offering.name].claims(names, here).items():
-                if name not in claims or rank[claim.verdict] < rank[claims[name].verdict]:
-                    claims[name] = claim
-        return claims
+        """The portals' word on accounts that look ours and that nobody named."""
+        return claims_of(self.portals, self.offerings, accounts)
 
     def _own(self, built: build.Built, reading: Reading, claims: dict[str, Claim], allowed: frozenset[str]) -> Desired:
         settings = self.config.reconcile
@@ -479,7 +398,7 @@ class Cluster:
             made |= self.portals[offering.name].made(containers)
         return ownership.own(built.desired, built.scope, reading.state, claims, made, policy)
 
-    def _cuts(self, changes: list[Change], desired: Desired, allowed: frozenset[str]) -> list[Change]:
+    def cuts(self, changes: list[Change], desired: Desired, allowed: frozenset[str]) -> list[Change]:
         """Budgets that would fall below what was used; slurmctld is asked only where one falls."""
         if self.runner.settings.emulator or not cuts.lowering(changes):
             return changes
@@ -505,7 +424,7 @@ class Cluster:
         return guard.screen(
             changes,
             reading.state,
-            self._activity(changes, reading.cluster),
+            self.activity(changes, reading.cluster),
             settings.guards,
             drain=settings.on_member_removal == "drain",
             ending=guard.Ending(frozenset(built.scope.leaving), settings.on_terminate),
@@ -513,7 +432,7 @@ class Cluster:
             allowed=allowed,
         )
 
-    def _activity(self, changes: Sequence[Change], cluster: str) -> guard.Activity:
+    def activity(self, changes: Sequence[Change], cluster: str) -> guard.Activity:
         """Jobs and usage, asked only when something would be deleted."""
         deletions = [c for c in changes if c.action is Action.DELETE]
         if not deletions:
@@ -528,33 +447,6 @@ class Cluster:
         except (CommandError, ReadError) as error:
             return guard.Activity(unknown=error.message)
         return guard.Activity(active, used, since=str(since))
-
-
-def _ends(resource: Resource) -> bool:
-    return resource.order is not None and resource.order.type == TERMINATE
-
-
-def _reported_first(changes: Sequence[Change], sources: Sequence[Source], unread: frozenset[str]) -> list[Change]:
-    """An order that ends a resource is done after its usage was told, and waits where that could not be read."""
-    usage: dict[str, set[Address]] = {}
-    for change in changes:
-        if change.address.kind == "waldur.usage" and not change.blocked:
-            usage.setdefault(change.address.key[0], set()).add(change.address)
-    last = {
-        kinds.order(r.order.uuid): frozenset(usage[r.uuid])
-        for s in sources
-        for r in s.facts.resources
-        if r.order is not None and _ends(r) and r.uuid in usage
-    }
-    waiting = {
-        kinds.order(r.order.uuid)
-        for s in sources
-        for r in s.facts.resources
-        if r.order is not None and _ends(r) and s.offering.name in unread
-    }
-    why = "its usage could not be read, and Waldur takes none of a resource that has ended"
-    changes = [replace(c, needs=c.needs | last[c.address]) if c.address in last else c for c in changes]
-    return [replace(c, blocked=c.blocked or why) if c.address in waiting else c for c in changes]
 
 
 def _consented(built: build.Built) -> frozenset[str]:

@@ -366,7 +366,7 @@ def refusals(
         if now < guards.min_read_share * before:
             text = (
                 f"Waldur has {now} resources for offering {offering!r}, below {guards.min_read_share:g} of the "
-                f"{before} that it had at the last good read"
+                f"{before} that it had at the last good read and that have not ended since"
             )
             found.append(Refusal(MIN_READ_SHARE, text))
     totals = Counter(a.kind for a in actual if a in desired.objects or a in desired.absent)

@@ -9,7 +9,7 @@ from fractions import Fraction
 
 from reconciler.config import Offering
 from reconciler.state import kinds
-from reconciler.state.diff import values_of
+from reconciler.state.diff import Change, values_of
 from reconciler.state.facts import OK, TERMINATING, UPDATING, Billing, Facts, Resource
 from reconciler.state.model import Address, Desired, Note, Obj, Refused, State, Value, Wanted, amounts_of
 from reconciler.state.naming import fold
@@ -211,3 +211,26 @@ def _summary(result: Desired, notes: _Notes, account: Account) -> None:
 def _some(names: Iterable[str]) -> str:
     listed = list(names)
     return ", ".join(listed[:_SHOWN]) + (f" and {len(listed) - _SHOWN} more" if listed[_SHOWN:] else "")
+
+
+def reported_first(changes: Sequence[Change], facts: Mapping[str, Facts], unread: frozenset[str]) -> list[Change]:
+    """An order that ends a resource is done after its usage was told, and waits where that could not be read."""
+    usage: dict[str, set[Address]] = {}
+    for change in changes:
+        if change.address.kind == "waldur.usage" and not change.blocked:
+            usage.setdefault(change.address.key[0], set()).add(change.address)
+    last = {
+        kinds.order(r.order.uuid): frozenset(usage[r.uuid])
+        for told in facts.values()
+        for r in told.resources
+        if r.order is not None and r.ends and r.uuid in usage
+    }
+    waiting = {
+        kinds.order(r.order.uuid)
+        for offering, told in facts.items()
+        for r in told.resources
+        if r.order is not None and r.ends and offering in unread
+    }
+    why = "its usage could not be read, and Waldur takes none of a resource that has ended"
+    changes = [replace(c, needs=c.needs | last[c.address]) if c.address in last else c for c in changes]
+    return [replace(c, blocked=c.blocked or why) if c.address in waiting else c for c in changes]

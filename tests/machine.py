@@ -35,7 +35,9 @@ STRANGERS = ("opera", "eve")  # whom only the operator knows
 MAX_DELETIONS = 1
 DEAD = -9
 #: everything but what would take somebody else's accounts along
-CONSENT = frozenset({"allow_empty_portal", "min_resources_share", "max_deletions", "max_updates_share"})
+CONSENT = frozenset(
+    {"allow_empty_portal", "min_resources_share", "max_deletions", "max_updates_share", "min_read_share"}
+)
 #: what may keep an object from being changed although nothing is broken
 EXPLAINED = ("accounts below it", "has usage", "would go along", "stays")
 Values = Mapping[Address, Mapping[str, Any]]

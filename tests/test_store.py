@@ -99,6 +99,9 @@ def test_reading_makes_no_file(tmp_path: Path) -> None:
 def test_a_file_that_is_no_database_is_put_aside(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.path.write_text("garbage" * 1000)
+    with pytest.raises(ReconcileError, match="file is not a database"):
+        Memory(store, "one").resources()
+    assert [p.name for p in tmp_path.iterdir()] == [store.path.name]  # who only reads moves nothing
     with Journal(store, "one").run("digest", 1) as run:
         run.tried([change("a")], "sacctmgr …")
     assert len(list(tmp_path.glob("*.broken-*"))) == 1

@@ -13,6 +13,7 @@ from reconciler.cli.interface import FAILED, Interface
 from reconciler.errors import ReconcileError
 from reconciler.planfile import save
 from reconciler.store import Journal, store_of
+from reconciler.undo import rolled_back
 
 
 def rollback(
@@ -45,7 +46,7 @@ def rollback(
     cluster = found[0]
     with cluster.locked():
         say_interrupted(cluster, interface)
-        planned = cluster.rollback(run, allowed=allowed)
+        planned = rolled_back(cluster, run, allowed=allowed)
         interface.plan(planned.plan, nothing="No changes. All of it is as it was before that run.")
         if out is not None:
             save([planned.plan], out)

@@ -65,6 +65,11 @@ class Resource:
     error_message: str = ""
     offering_backend_id: str = ""  # what the provider calls the offering, like the name of its cluster
 
+    @property
+    def ends(self) -> bool:
+        """Whether an order ends it."""
+        return self.order is not None and self.order.type == TERMINATE
+
 
 @dataclass(frozen=True, slots=True)
 class Billing:

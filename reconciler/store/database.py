@@ -62,8 +62,7 @@ class Store:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A connection; nothing that is done on it is kept."""
-        self._sound()
+        """A connection; nothing that is done on it is kept. Raises :class:`ReconcileError`."""
         with self._connected() as connection:
             yield connection
 
@@ -72,7 +71,7 @@ class Store:
         """A connection in a transaction, which is kept if nothing fails. Raises :class:`ReconcileError`."""
         self._make()
         self._sound()
-        with self._connected() as connection:
+        with self._connected(mend=True) as connection:
             yield connection
             connection.commit()
 
@@ -177,14 +176,14 @@ class Store:
         return self._engine
 
     @contextmanager
-    def _connected(self) -> Iterator[Connection]:
+    def _connected(self, *, mend: bool = False) -> Iterator[Connection]:
         try:
             with self._opened().connect() as connection:
                 if not self._current:
                     self._migrate(connection)
                 yield connection
         except SQLAlchemyError as error:
-            if not self.shared and any(sign in str(error) for sign in _BROKEN):
+            if mend and not self.shared and any(sign in str(error) for sign in _BROKEN):
                 self._put_aside()
                 raise self.problem(f"{_first_line(error)}: put aside, the next run begins anew") from None
             raise self.problem(_first_line(error)) from None

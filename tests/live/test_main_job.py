@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
 from collections.abc import Callable
@@ -273,8 +274,15 @@ def test_an_interrupted_removal_is_finished(world: Site) -> None:
     assert site("apply", "--auto-approve").code == 0
     portal.edit("climate-a", state="Terminated", backend_id="a_climate-a")
     portal.edit("Climate-B", state="Terminated", backend_id="a_climate-b")
-    slurm.sacctmgr("remove", "user", "where", "name=tbalice,tbbob")
-    slurm.sacctmgr("remove", "account", "where", "name=a_climate-a,a_climate-b")
+    real = slurm.run("which", "sacctmgr").strip()
+    deadly = site.directory / "bin"
+    deadly.mkdir()
+    (deadly / "sacctmgr").write_text(
+        f'#!/bin/sh\n{real} "$@"; code=$?\ncase "$*" in *"remove account"*) kill -9 $PPID;; esac\nexit $code\n'
+    )
+    (deadly / "sacctmgr").chmod(0o755)
+    assert site.process("apply", "--auto-approve", PATH=f"{deadly}:{os.environ['PATH']}").code == -9
+    assert slurm.accounts() == {"root", "c_nordic", "p_climate", "c_elsewhere", "p_else", "a_other"}
     healed(site, 'slurm.account["p_climate"] will be destroyed')
     assert slurm.accounts() == {"root", "c_elsewhere", "p_else", "a_other"}
 
@@ -458,7 +466,9 @@ def test_a_shrunken_portal_is_refused_by_name(world: Site) -> None:
     done = site("apply", "--auto-approve")
     assert done.code == 3
     assert "min_resources_share" in done.both
-    done = site("apply", "--auto-approve", "--allow", "min_resources_share")
+    allowed = ("--allow", "min_resources_share", "--accept-shrink")
+    assert site("apply", "--auto-approve", *allowed[:2]).code == 3
+    done = site("apply", "--auto-approve", *allowed)
     assert done.code == 0, done.both
     assert "a_climate-b" in slurm.accounts(), "an orphan is not deleted for all that"
 

@@ -219,7 +219,7 @@ def test_an_offering_that_shrank_since_the_last_run(world: World) -> None:
     before = slurm.state()
     refused = site("apply", "--auto-approve")
     assert refused.code == 3, refused.both
-    assert "below 0.7 of the 10 that it had at the last good read" in refused.both
+    assert "below 0.7 of the 10 that it had at the last good read and that have not ended since" in refused.both
     assert site("apply", "--auto-approve").code == 3  # a refused read is no good one
     assert slurm.state() == before
     assert site("apply", "--auto-approve", "--accept-shrink").code in (0, 4)
