@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+import time
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
@@ -12,12 +13,16 @@ from urllib.request import getproxies
 
 import requests
 from requests.utils import should_bypass_proxies
+from urllib3.exceptions import DecodeError, ProtocolError, ReadTimeoutError
 
 from reconciler.config import Config, Offering
 
 #: what is replaced in data, not only in messages, has to be too long to be there by chance
 _UNMISTAKABLE = 16
 _SHORTEST = 4
+_PIECE = 1 << 16
+_LARGEST = 1 << 30
+_PATIENCE = 5  # so many timeouts may the body of an answer take
 _VEILED = "…"
 
 
@@ -81,6 +86,35 @@ class Access:
         for address in (self.proxy, *getproxies().values()):
             veil.hide_proxy(address)
         return veil
+
+
+class EndlessError(requests.exceptions.RequestException):
+    """An answer that came bit by bit and did not end, or that is larger than any answer may be."""
+
+
+def whole(response: requests.Response, timeout: float) -> requests.Response:
+    """A streamed answer with its body, as ``requests`` reads it, but for an end to it.
+
+    The timeout of a socket begins anew with each byte. Raises what ``requests`` does, and :class:`EndlessError`.
+    """
+    longest = timeout * _PATIENCE
+    began, size, parts = time.monotonic(), 0, []
+    try:
+        while data := response.raw.read1(_PIECE, decode_content=True):
+            parts.append(data)
+            size += len(data)
+            if time.monotonic() - began > longest or size > _LARGEST:
+                raise EndlessError(f"the answer did not end within {longest:g} s, after {size} bytes")
+        response._content, response._content_consumed = b"".join(parts), True  # type: ignore[attr-defined]
+    except ProtocolError as error:
+        raise requests.exceptions.ChunkedEncodingError(error) from error
+    except DecodeError as error:
+        raise requests.exceptions.ContentDecodingError(error) from error
+    except ReadTimeoutError as error:
+        raise requests.exceptions.ConnectionError(error) from error
+    finally:
+        response.close()  # of an answer that is whole this keeps the connection
+    return response
 
 
 def access_of(offering: Offering, config: Config, own_proxy: str = "") -> Access:

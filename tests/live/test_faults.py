@@ -106,6 +106,29 @@ def test_slurmctld_down(world: World) -> None:
     healed(world)
 
 
+@pytest.mark.parametrize("number", [2, 4])
+def test_slurmdbd_dies_while_the_cluster_is_read(world: World, tmp_path: Path, number: int) -> None:
+    site, _, slurm = world
+    before = slurm.state()
+    wrapped(
+        world,
+        tmp_path,
+        "sacctmgr",
+        f"export SLURM_TESTBED_DIR={slurm.directory}\n"
+        f"n=$(($(cat {tmp_path}/n 2>/dev/null || echo 0) + 1)); echo $n > {tmp_path}/n\n"
+        f'[ $n -eq {number} ] && {SCRIPT} stop slurmdbd >/dev/null 2>&1\nexec $REAL "$@"',
+    )
+    try:
+        ran = site("apply", "--auto-approve")
+        assert ran.code == 1, ran.both
+        assert "slurmdbd is not running" in ran.err
+    finally:
+        unwrapped(world)
+        slurm.up()
+    assert slurm.state() == before
+    healed(world)
+
+
 @pytest.mark.parametrize("number", [1, 2, 3])
 def test_slurmdbd_dies_in_the_middle(world: World, tmp_path: Path, number: int) -> None:
     site, _, slurm = world
@@ -193,6 +216,45 @@ def test_a_state_directory_that_is_none(world: World, tmp_path: Path) -> None:
     healed(world)
 
 
+def test_a_state_directory_that_is_read_only(world: World) -> None:
+    """Plans are made without memory; what cannot be written down is not done."""
+    site, _, slurm = world
+    before = slurm.state()
+    site.write()
+    state = Path(site.document["reconcile"]["state_dir"])
+    places = [state, *state.rglob("*")]
+    modes = {place: place.stat().st_mode for place in places}
+    for place in places:
+        place.chmod(modes[place] & 0o555)
+    # root without the right to write what is read-only
+    without = (
+        "setpriv",
+        "--bounding-set=-dac_override",
+        "--inh-caps=-dac_override",
+        sys.executable,
+        "-m",
+        "reconciler",
+    )
+    environment = {**os.environ, "WALDUR_SITE_AGENT_CONFIG": str(site.path), **site.environment}
+    try:
+        for command, code in ((("plan",), 0), (("apply", "--auto-approve"), 1)):
+            ran = subprocess.run(
+                [*less, sys.executable, "-m", "reconciler", *command],
+                cwd=ROOT,
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert ran.returncode == code, ran.stdout + ran.stderr
+            assert str(state) in ran.stdout + ran.stderr
+        assert slurm.state() == before
+    finally:
+        for place, mode in modes.items():
+            place.chmod(mode)
+    healed(world)
+
+
 def test_a_disk_that_is_full(world: World) -> None:
     """What cannot be written down is not done."""
     site, _, slurm = world
@@ -246,12 +308,34 @@ def row(**facts: Any) -> Callable[[StandIn], None]:
         (bad(status=502, body="<html><title>502 Bad Gateway</title></html>"), "502 Bad Gateway"),
         (bad(status=200, body='[{"uuid": "1', headers={"Content-Length": "5000"}), "the answer was cut"),
         (bad(status=200, body="[]", sleep=3), "no answer"),
+        (bad(status=200, drip=0.05, headers={"X-Result-Count": "9"}), "the answer did not end"),
+        (
+            bad(status=200, body="[{}]", headers={"X-Result-Count": "1", "Link": '<http://x/?page=2>; rel="next"'}),
+            "pages that go on after 2",
+        ),
+        (bad(status=200, body="[{}]", headers={"X-Result-Count": "2"}), "2 rows announced, 1 received"),
         (bad(status=200, body='{"results": []}'), "expected a list of objects"),
         (bad(status=200, body='[{"uuid": 5}]', headers={"X-Result-Count": "1"}), "offering"),
         (lambda p: (p.world.update(ignore_filters=True), row(offering_uuid="0" * 32)(p)), "ignored the filter"),
         (lambda p: row(uuid=p.world["resources"][0]["uuid"])(p), "one row came twice"),
     ],
-    ids=["401", "403", "404", "429", "500", "502", "cut", "slow", "no list", "keys missing", "filter", "twice"],
+    ids=[
+        "401",
+        "403",
+        "404",
+        "429",
+        "500",
+        "502",
+        "cut",
+        "slow",
+        "no end",
+        "pages without end",
+        "row lost",
+        "no list",
+        "keys missing",
+        "filter",
+        "twice",
+    ],
 )
 def test_a_portal_that_cannot_be_believed(world: World, fault: Callable[[StandIn], Any], words: str) -> None:
     site, portal, slurm = world

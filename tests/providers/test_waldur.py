@@ -58,6 +58,7 @@ def test_pages_are_followed_to_the_end(busy: StandIn) -> None:
     assert {r.name for r in read(busy).resources} == {f"r{n}" for n in range(700)}
     pages = [r for r in busy.log() if r["path"].endswith("/marketplace-provider-resources/")]
     assert len(pages) == 3
+    assert len({r["connection"] for r in busy.log()}) == 1, "one connection serves them all"
     assert all("page_size=300" in p["query"] and "field=uuid" in p["query"] for p in pages)
 
 
@@ -157,6 +158,20 @@ def test_a_slow_answer_ends_in_an_error(portal: StandIn) -> None:
     portal.faults({"path": "orders", "status": 200, "body": "[]", "sleep": 2, "times": 9})
     with pytest.raises(WaldurError, match="no answer"):
         read(portal, timeout=1, retries=0)
+
+
+def test_an_answer_that_never_ends_is_an_error(portal: StandIn) -> None:
+    """The socket's own timeout begins anew with each byte."""
+    portal.faults({"path": "orders", "status": 200, "drip": 0.1, "times": 9, "headers": {"X-Result-Count": "1"}})
+    with pytest.raises(WaldurError, match="the answer did not end within 5 s"):
+        read(portal, timeout=1, retries=0)
+
+
+def test_pages_that_never_end_are_an_error(portal: StandIn) -> None:
+    link = {"X-Result-Count": "1", "Link": '<http://x/?page=2>; rel="next"'}
+    portal.faults({"path": "orders", "status": 200, "body": '[{"uuid": "1"}]', "headers": link, "times": 99})
+    with pytest.raises(ReadError, match="1 rows announced, and pages that go on after 2"):
+        read(portal, retries=0)
 
 
 def test_nobody_there(portal: StandIn) -> None:

@@ -15,7 +15,7 @@ import re
 import socket
 import sys
 import uuid as uuids
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -23,7 +23,7 @@ from urllib.parse import urlencode
 
 import uvicorn
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
 
 SAMPLES = Path(__file__).parent / "samples"
 CAP = 300
@@ -130,6 +130,13 @@ async def clear_log() -> dict[str, bool]:
 # ---------------------------------------------------------------------- the API's habits
 
 
+async def _dripping(pause: float) -> AsyncIterator[bytes]:
+    yield b"["
+    while True:
+        await asyncio.sleep(pause)
+        yield b" "
+
+
 @app.middleware("http")
 async def habits(request: Request, call_next: Callable[[Request], Any]) -> Response:
     path = request.url.path
@@ -137,7 +144,10 @@ async def habits(request: Request, call_next: Callable[[Request], Any]) -> Respo
         return cast(Response, await call_next(request))
     body = (await request.body()).decode("utf-8", "replace")
     WRITES[0] += request.method not in ("GET", "HEAD")
-    LOG.append({"method": request.method, "path": path, "query": request.url.query, "body": body})
+    peer = request.client.port if request.client else 0
+    LOG.append(
+        {"method": request.method, "path": path, "query": request.url.query, "body": body, "connection": str(peer)}
+    )
     for fault in FAULTS:
         if fault.get("times", 1) > 0 and re.search(fault["path"], f"{path}?{request.url.query}"):
             fault["times"] = fault.get("times", 1) - 1
@@ -149,6 +159,8 @@ async def habits(request: Request, call_next: Callable[[Request], Any]) -> Respo
                 for key, value in fault["change"].items():
                     WORLD[key] = value
                 break
+            if fault.get("drip"):  # a byte now and then, and no end
+                return StreamingResponse(_dripping(fault["drip"]), fault["status"], headers=fault.get("headers"))
             # what an unlucky server shows of a request in its error page
             body = fault.get("body", "").replace("<<HEADERS>>", json.dumps(dict(request.headers)))
             return Response(body, fault["status"], headers=fault.get("headers"))

@@ -11,7 +11,7 @@ from urllib3.exceptions import HTTPError, MaxRetryError
 from urllib3.util.retry import Retry
 
 from reconciler.errors import ReadError
-from reconciler.providers.http import Access
+from reconciler.providers.http import Access, whole
 
 _RETRIED = (429, 502, 503, 504)
 # a server may ask for hours; a cycle that comes again in minutes need not wait that long
@@ -63,14 +63,16 @@ class Transport:
         left = self._retries + 1
         while True:
             try:
-                response = self._session.request(
+                answer = self._session.request(
                     method,
                     url,
+                    stream=True,
                     timeout=self._timeout,
                     allow_redirects=False,
                     **self._access.options(url),
                     **parameters,
                 )
+                response = whole(answer, self._timeout[1])
             except (requests.exceptions.RequestException, HTTPError, UnicodeError) as error:
                 # urllib3 retries until the headers are in; what breaks within the body is retried here
                 in_body = _in_body(error)

@@ -22,7 +22,7 @@ from urllib3.util.retry import Retry
 from waldur_client import Endpoints, WaldurClient, WaldurClientException, verify_ssl
 
 from reconciler.errors import ReadError
-from reconciler.providers.http import Access, as_it_is
+from reconciler.providers.http import Access, EndlessError, as_it_is, whole
 
 PAGE_SIZE = 300
 # a server may ask for hours; a cycle that comes again in minutes need not wait that long
@@ -138,6 +138,7 @@ class ReconcileClient(WaldurClient):  # type: ignore[misc]  # the base is untype
             "headers": self.headers,
             "timeout": self._timeout,
             "allow_redirects": False,
+            "stream": True,
             "auth": as_it_is,
             **self._access.options(url),
             **kwargs,
@@ -147,7 +148,9 @@ class ReconcileClient(WaldurClient):  # type: ignore[misc]  # the base is untype
         for attempt in range(self._retries + 1 if method in ("get", "head") else 1):
             self.requests_made += 1
             try:
-                return self._answer(self._session.request(method, url, **parameters))
+                return self._answer(whole(self._session.request(method, url, **parameters), self._timeout[1]))
+            except EndlessError as error:
+                raise WaldurError(shown, 0, str(error)) from None
             except requests.exceptions.ChunkedEncodingError as error:
                 if attempt == self._retries or method not in ("get", "head"):
                     raise WaldurError(shown, 0, self._veil.text(f"the answer was cut: {error}")) from None
@@ -215,6 +218,9 @@ class ReconcileClient(WaldurClient):  # type: ignore[misc]  # the base is untype
                 text = f"the list went from {announced} to {count} rows underway"
                 raise ChangedUnderwayError(request, 200, text)
             announced = int(count)
+            if len(rows) > announced:
+                text = f"{announced} rows announced, and pages that go on after {len(rows)}"
+                raise ChangedUnderwayError(request, 200, text)
             following = response.links.get("next", {}).get("url")
             if not following:
                 break
