@@ -227,14 +227,7 @@ def test_a_state_directory_that_is_read_only(world: World) -> None:
     for place in places:
         place.chmod(modes[place] & 0o555)
     # root without the right to write what is read-only
-    without = (
-        "setpriv",
-        "--bounding-set=-dac_override",
-        "--inh-caps=-dac_override",
-        sys.executable,
-        "-m",
-        "reconciler",
-    )
+    less = ("setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override")
     environment = {**os.environ, "WALDUR_SITE_AGENT_CONFIG": str(site.path), **site.environment}
     try:
         for command, code in ((("plan",), 0), (("apply", "--auto-approve"), 1)):

@@ -18,6 +18,7 @@ from tests.live.conftest import Slurm
 from tests.standin.portal import StandIn
 
 World = tuple[Program, StandIn, Slurm]
+ACCOUNTS = ("c_nordic", "p_climate", "a_one", "a_two", "a_three", "a_other")
 
 
 @pytest.fixture
@@ -97,6 +98,53 @@ def test_a_killed_run_is_said_and_healed(world: World, tmp_path: Path) -> None:
     shown = site("history")
     assert "interrupted" in shown.out and "done" in shown.out
     assert "interrupted" not in site("apply", "--auto-approve").both
+
+
+PLACES = {
+    "before": "kill -9 $PPID; exit 1",
+    "inside": 'kill -9 $PPID; sleep 0.3; exec {real} "$@"',  # what was begun goes on without the one that began it
+    "after": '{real} "$@"; kill -9 $PPID; exit 0',
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_kill_9_at_every_command_heals_in_the_next_cycle(world: World, tmp_path: Path, place: str) -> None:
+    """Before, inside and after each command of a plan that creates, changes and removes."""
+    site, portal, slurm = world
+    portal.resource("three", backend_id="a_three", limits={"cpu": 3})
+    portal.user("tbcarol", "fusion")
+    portal.resource("other", backend_id="a_other", project="fusion", limits={"cpu": 1})
+    assert site("apply", "--auto-approve").code == 0
+    wanted = {a: (slurm.users_of(a), slurm.shown(a, "GrpTRESMins"), slurm.shown(a, "QOS")) for a in ACCOUNTS}
+    real = slurm.run("which", "sacctmgr").strip()
+    deadly = tmp_path / "bin"
+    deadly.mkdir()
+    for number in range(1, 20):
+        slurm.sacctmgr("modify", "account", "where", "name=a_one", "set", "GrpTRESMins=cpu=1")
+        slurm.sacctmgr("modify", "account", "where", "name=a_two", "set", "qos=paused")
+        slurm.sacctmgr("remove", "user", "where", "name=tbbob", "account=a_three,a_two")
+        slurm.sacctmgr("remove", "user", "where", "name=tbalice", "account=a_three")
+        slurm.sacctmgr("remove", "account", "where", "name=a_three")
+        slurm.sacctmgr("add", "user", "name=tbcarol", "account=a_one")
+        (deadly / "sacctmgr").write_text(
+            f'#!/bin/sh\ncase "$*" in *show*) exec {real} "$@";; esac\necho >> {tmp_path}/{number}\n'
+            f"[ $(wc -l < {tmp_path}/{number}) -eq {number} ] && {{ {PLACES[place].format(real=real)}; }}\n"
+            f'exec {real} "$@"\n'
+        )
+        (deadly / "sacctmgr").chmod(0o755)
+        died = site.process("apply", "--auto-approve", PATH=f"{deadly}:{os.environ['PATH']}")
+        if died.code == 0:
+            break
+        assert died.code == -signal.SIGKILL, died.both
+        again = site("apply", "--auto-approve")
+        assert again.code == 0, again.both
+        assert "was interrupted" in again.err
+        if place == "inside":
+            time.sleep(0.4)
+        assert site("plan", "--detailed-exitcode").code == 0, number
+        found = {a: (slurm.users_of(a), slurm.shown(a, "GrpTRESMins"), slurm.shown(a, "QOS")) for a in ACCOUNTS}
+        assert found == wanted
+    assert number > 4, "a plan of several commands"
 
 
 def test_what_is_tried_again_one_by_one_is_in_the_journal(world: World, tmp_path: Path) -> None:
