@@ -39,7 +39,7 @@ CONSENT = frozenset(
     {"allow_empty_portal", "min_resources_share", "max_deletions", "max_updates_share", "min_read_share"}
 )
 #: what may keep an object from being changed although nothing is broken
-EXPLAINED = ("accounts below it", "has usage", "would go along", "stays")
+EXPLAINED = ("accounts below it", "has usage", "would go along", "stays", "an orphan that is in use")
 Values = Mapping[Address, Mapping[str, Any]]
 
 
@@ -232,6 +232,16 @@ def own(state: State) -> dict[Address, dict[str, Any]]:
     return found
 
 
+#: how a site may want it
+CHOICES = st.fixed_dictionaries(
+    {
+        "prune": st.booleans(),
+        "on_member_removal": st.sampled_from(("cancel_jobs", "drain")),
+        "on_terminate": st.sampled_from(("cancel_jobs", "wait", "refuse")),
+    }
+)
+
+
 class Machine(RuleBasedStateMachine):
     """Both sides move, runs fail and die, and after each of them the promises are looked at."""
 
@@ -252,9 +262,11 @@ class Machine(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.world.close()
 
-    @initialize(limit=st.integers(1, 5), ordered=st.booleans())
-    def begin(self, limit: int, ordered: bool) -> None:
+    @initialize(limit=st.integers(1, 5), ordered=st.booleans(), choices=CHOICES)
+    def begin(self, limit: int, ordered: bool, choices: Mapping[str, Any]) -> None:
         """Somebody has something already, and an operator too."""
+        block = self.world.config.reconcile.model_copy(update=choices)
+        self.world.config = self.world.config.model_copy(update={"reconcile": block})
         self.add("one", "alpha", limit, ordered)
         self.add("Two", "alpha", 1, not ordered)
         for person in PEOPLE[:2]:
@@ -342,6 +354,15 @@ class Machine(RuleBasedStateMachine):
     @rule(place=st.sampled_from(NAMES))
     def use(self, place: str) -> None:
         self.world.use(f"a_{place.lower()}")
+
+    # ------------------------------------------------------------------ the head node moves
+
+    @rule()
+    def forget(self) -> None:
+        """The database is deleted: it was memory, never truth."""
+        for path in self.world.config.reconcile.state_dir.glob("reconcile.sqlite3*"):
+            path.unlink()
+        self.seen_entries = 0
 
     # ------------------------------------------------------------------ runs
 
@@ -468,12 +489,22 @@ class Machine(RuleBasedStateMachine):
             return address.key[0] in PEOPLE
         return address.key[0] in accounts and (address.kind == "slurm.account" or address.key[1] in PEOPLE)
 
+    def _pruned(self, address: Address) -> bool:
+        """Whether the site wants it gone when nobody names it: what is called as ours, and strangers on it."""
+        named = address.kind != "slurm.user" and address.key[0].startswith(("a_", "p_", "c_"))
+        return self.world.config.reconcile.prune and named
+
     def _unmanaged_untouched(self, before: Values, after: Values, moved: set[Address], ended: set[str]) -> None:
         # a stranger's access goes with an account that ended, also where usage, jobs or a death still keep that
         lost = {a for a in before.keys() - after.keys() if a.kind == "slurm.association" and a.key[0] in ended}
         losing = {a.key[1] for a in before if a.kind == "slurm.association" and a.key[0] in ended}
+        losing |= {a.key[1] for a in before if a.kind == "slurm.association" and self._pruned(a)}
         for address in sorted(moved):
-            if self._managed(address):
+            if self._managed(address) or (self._pruned(address) and address not in after):
+                continue
+            # of an ended account that jobs keep, nobody may begin more of them
+            drained = {**before.get(address, {}), "max_submit_jobs": 0}
+            if address.kind == "slurm.association" and address.key[0] in ended and after.get(address) == drained:
                 continue
             assert address in lost or (address.kind == "slurm.user" and address.key[0] in losing), (
                 address,

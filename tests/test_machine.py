@@ -5,6 +5,7 @@ Real are the readers, the planner, the guards, the writers, the executor, the st
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from dataclasses import replace
@@ -159,10 +160,15 @@ class InMemory(Machine):
         return MemoryWorld()
 
 
+#: the same worlds each time; so many others with RECONCILE_MACHINE_EXAMPLES=500
+EXAMPLES = int(os.environ.get("RECONCILE_MACHINE_EXAMPLES", "0"))
+
 TestInMemory = InMemory.TestCase
 TestInMemory.settings = settings(
-    max_examples=40,
+    max_examples=EXAMPLES or 60,
     stateful_step_count=20,
+    derandomize=not EXAMPLES,
+    database=None,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )

@@ -87,10 +87,17 @@ class MemoryCluster:
                 return 0, "".join(f"{n}|{a}|{u}\n" for n, (a, u) in enumerate(self.jobs))
             case "sacct", *_:
                 return 0, "".join(f"{a}|60\n" for a in sorted(self.used))
+            case "scontrol", "-o", "show", "assoc_mgr", "flags=assoc":
+                return 0, "".join(self._counters(name) for name in self.accounts)
             case "scancel", "-M", _, "-A", account, "-u", user:
                 self.jobs = [j for j in self.jobs if j != (account, user)]
                 return 0, ""
         raise AssertionError(f"not understood: {program} {arguments}")
+
+    def _counters(self, name: str) -> str:
+        """What slurmctld counts of an account: an hour where it was used."""
+        minutes = 60 if name in self.used else 0
+        return f"ClusterName={CLUSTER} Account={name} UserName= GrpTRES=cpu=N(0) GrpTRESMins=cpu=N({minutes})\n"
 
     @staticmethod
     def _refusable(work: Callable[[], Answer]) -> Answer:
