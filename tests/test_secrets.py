@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -146,6 +147,24 @@ def site(tmp_path: Path, portal: StandIn, warehouse: Warehouse, monkeypatch: pyt
         portal.user("ann", "climate")
         warehouse.hours("a_climate-a", "ann", "2.5", date=f"{MONTH}-01", cluster="daint")
         yield Site(program, kept, socks, http)
+
+
+def test_commands_of_the_cluster_get_no_secret_to_repeat(site: Site, tmp_path: Path) -> None:
+    """Each of them fails and shows all that it knows: its arguments and its environment."""
+    directory = tmp_path / "talkative"
+    directory.mkdir()
+    for name in ("sacctmgr", "sacct", "squeue", "scancel", "scontrol", "sshare", "munge", "id", "getent"):
+        (directory / name).write_text('#!/bin/sh\necho "$0: error: $* $(env | tr "\\n" " ")" >&2\nexit 1\n')
+        (directory / name).chmod(0o755)
+    program = site.program
+    program.environment = {"PORTAL_TOKEN": MARKERS["token"], "PATH": f"{directory}:{os.environ['PATH']}"}
+    about = program.document["offerings"][0]
+    del about["waldur_api_token_file"]
+    about.update(waldur_api_token="${PORTAL_TOKEN}", reporting_backend="slurm")
+    program.document["reconcile"]["runner"] = {}
+    said = program("plan").both
+    assert "sacctmgr: error" in said and f"PATH={directory}" in said, "the command shows its environment"
+    site.run_all()
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=str)

@@ -24,6 +24,8 @@ SECRETS = frozenset(
         "store",
     }
 )
+#: variables of this process whose values are secret: no command that is started gets them
+VARIABLES = {"WALDUR_API_TOKEN", "SENTRY_DSN"}
 REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 CREDENTIALS_DIRECTORY = "CREDENTIALS_DIRECTORY"  # where systemd puts what LoadCredential= names
 _PASSWORD = re.compile(r"://[^/@\s:]*:(?P<password>[^\s]*)@")

@@ -15,7 +15,7 @@ from reconciler.config import dwdi
 from reconciler.config.block import Section
 from reconciler.config.lines import Document, KeyPath
 from reconciler.config.models import FILE_SCHEME, Config, Offering, SlurmSettings
-from reconciler.config.secrets import REFERENCE, SECRETS, exposure, is_plain, secret_file, unencrypted
+from reconciler.config.secrets import REFERENCE, SECRETS, VARIABLES, exposure, is_plain, secret_file, unencrypted
 from reconciler.errors import ConfigError
 
 DEFAULT_NAME = "waldur-site-agent-config.yaml"
@@ -144,6 +144,8 @@ class Reader:
 
     def _environment(self, name: str, path: KeyPath) -> str:
         value = self.variable(name)
+        if path and path[-1] in SECRETS:
+            VARIABLES.add(name)
         if value is None:
             self.problem(path, f"environment variable {name} is not set")
         return value or ""

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from reconciler.config import Runner
+from reconciler.config.secrets import VARIABLES
 from reconciler.errors import CommandError
 
 # texts must come back as UTF-8 whatever the caller's locale; times and formats as the parsers expect
@@ -115,7 +116,7 @@ class CommandRunner:
         stderr: int | IO[bytes] = subprocess.PIPE,
         environment: Mapping[str, str] = _ENVIRONMENT,
     ) -> subprocess.Popen[bytes]:
-        inherited = {k: v for k, v in os.environ.items() if k not in _UNSET} | _ENVIRONMENT
+        inherited = {k: v for k, v in os.environ.items() if k not in VARIABLES.union(_UNSET)} | _ENVIRONMENT
         with self._lock:
             self.started += 1
         try:
