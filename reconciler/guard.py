@@ -185,12 +185,19 @@ def _account_block(
     if name in ending.accounts:
         return "", False  # the customer's order is the consent, and reconcile.on_terminate says what jobs mean
     jobs = sum(n for (account, _), n in activity.jobs.items() if account == name)
-    if name in orphans and (jobs or (guards.prune_grace and name in activity.used)):
-        what = f"{jobs} jobs are running or waiting" if jobs else f"it was used since {activity.since}"
-        return f"an orphan that is in use is never removed: {what} (reconcile.guards.prune_grace)", True
+    used = name in activity.used
+    if name in orphans and jobs:
+        return f"an orphan that is in use is never removed: {jobs} jobs are running or waiting", True
+    if name in orphans and used and "prune_grace" in allowed:
+        return "", False
+    if name in orphans and used and guards.prune_grace:
+        return (
+            f"an orphan that is in use is never removed: it was used since {activity.since} {_lift('prune_grace')}",
+            True,
+        )
     if jobs and not (guards.delete_with_jobs or "delete_with_jobs" in allowed):
         return f"{jobs} jobs are running or waiting {_lift('delete_with_jobs')}; no new ones meanwhile", False
-    if name in activity.used and not (guards.delete_with_usage or "delete_with_usage" in allowed):
+    if used and not (guards.delete_with_usage or "delete_with_usage" in allowed):
         return f"it has usage since {activity.since} {_lift('delete_with_usage')}; its members lose access now", False
     return "", False
 
@@ -415,5 +422,6 @@ ALLOWABLE = (
     "delete_with_jobs",
     "delete_with_children",
     "delete_with_usage",
+    "prune_grace",
     "allow_decrease",
 )

@@ -306,6 +306,13 @@ def test_an_orphan_in_use_is_never_pruned(world: World) -> None:
     assert ran.code == 4, ran.both
     assert "an orphan that is in use is never removed" in ran.both
     assert slurm.users_of("a_stray") == {"tbcarol"}
-    slurm.sql("delete from testbed_job_table;")
-    assert site("apply", "--auto-approve").code == 0
+    assert "--allow prune_grace" in ran.both
+    job = slurm.submit("a_stray", "tbcarol", 60)
+    busy = site("apply", "--auto-approve", "--allow", "prune_grace", "--allow", "delete_with_jobs")
+    assert busy.code == 4, busy.both
+    assert "never removed: 1 jobs are running or waiting" in busy.both
+    assert slurm.users_of("a_stray") == {"tbcarol"}
+    slurm.run("scancel", job)
+    slurm.wait()
+    assert site("apply", "--auto-approve", "--allow", "prune_grace").code == 0
     assert "a_stray" not in slurm.accounts()
