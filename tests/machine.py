@@ -218,6 +218,9 @@ MOVES = st.one_of(
     st.tuples(st.just("enter"), st.sampled_from(PEOPLE), _PROJECT),
     st.tuples(st.just("leave"), st.sets(st.sampled_from(PEOPLE), min_size=1), _PROJECT),
     st.tuples(st.just("by_hand"), BY_HAND),
+    st.tuples(st.just("work"), _NAME, st.sampled_from(PEOPLE)),
+    st.tuples(st.just("use"), _NAME),
+    st.tuples(st.just("use_and_end"), _NAME, st.sampled_from(PEOPLE)),
 )
 
 
@@ -354,6 +357,12 @@ class Machine(RuleBasedStateMachine):
     @rule(place=st.sampled_from(NAMES))
     def use(self, place: str) -> None:
         self.world.use(f"a_{place.lower()}")
+
+    def use_and_end(self, place: str, person: str) -> None:
+        """What ends while it is in use is where a guard matters."""
+        self.work(place, person)
+        self.use(place)
+        self.end_without_an_order({place})
 
     # ------------------------------------------------------------------ the head node moves
 
