@@ -325,7 +325,9 @@ class Cluster:
         if not accounts and not members:
             return
         age = self.clock() - datetime.fromisoformat(plan.created)
-        used = jobs.used_accounts(self.runner, plan.cluster, accounts, age) if accounts else frozenset()
+        used: frozenset[str] = frozenset()
+        with suppress(jobs.SilenceError):  # what the plan's guards could not know then is no news
+            used = jobs.used_accounts(self.runner, plan.cluster, accounts, age) if accounts else used
         require_idle(plan, jobs.active_jobs(self.runner, plan.cluster), used)
 
     def _elsewhere(self, plan: Plan) -> State:
@@ -443,9 +445,12 @@ class Cluster:
         since = min(today.replace(day=1), grace)
         try:
             active = jobs.active_jobs(self.runner, cluster)
-            used = jobs.used_accounts(self.runner, cluster, accounts, since) if accounts else frozenset()
         except (CommandError, ReadError) as error:
             return guard.Activity(unknown=error.message)
+        try:
+            used = jobs.used_accounts(self.runner, cluster, accounts, since) if accounts else frozenset()
+        except (CommandError, ReadError) as error:
+            return guard.Activity(active, since=str(since), usage_unknown=error.message)
         return guard.Activity(active, used, since=str(since))
 
 

@@ -26,12 +26,13 @@ class Activity:
     """What runs and ran on the accounts that would lose something.
 
     ``jobs``: running and pending jobs by (account, user); ``used``: accounts with usage in this month;
-    ``unknown``: why it could not be found out.
+    ``unknown``: why nothing could be found out.
     """
 
     jobs: Mapping[tuple[str, str], int] = field(default_factory=dict)
     used: frozenset[str] = frozenset()
     unknown: str = ""
+    usage_unknown: str = ""  # the same of usage alone
     since: str = "the first of the month"  # what ``used`` looks back to
 
 
@@ -186,10 +187,13 @@ def _account_block(
         return "", False  # the customer's order is the consent, and reconcile.on_terminate says what jobs mean
     jobs = sum(n for (account, _), n in activity.jobs.items() if account == name)
     used = name in activity.used
+    usage = activity.usage_unknown and f"whether it was used cannot be found out: {activity.usage_unknown}"
     if name in orphans and jobs:
         return f"an orphan that is in use is never removed: {jobs} jobs are running or waiting", True
-    if name in orphans and used and "prune_grace" in allowed:
+    if name in orphans and (used or usage) and "prune_grace" in allowed:
         return "", False
+    if name in orphans and usage and guards.prune_grace:
+        return f"{usage} {_lift('prune_grace')}", True
     if name in orphans and used and guards.prune_grace:
         return (
             f"an orphan that is in use is never removed: it was used since {activity.since} {_lift('prune_grace')}",
@@ -199,6 +203,8 @@ def _account_block(
         return f"{jobs} jobs are running or waiting {_lift('delete_with_jobs')}; no new ones meanwhile", False
     if used and not (guards.delete_with_usage or "delete_with_usage" in allowed):
         return f"it has usage since {activity.since} {_lift('delete_with_usage')}; its members lose access now", False
+    if usage and not (guards.delete_with_usage or "delete_with_usage" in allowed):
+        return f"{usage} {_lift('delete_with_usage')}; its members lose access now", False
     return "", False
 
 

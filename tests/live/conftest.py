@@ -213,6 +213,8 @@ class Slurm:
             subprocess.run(["sleep", "0.1"], check=True)
         # what other tests ran is no usage of this one's accounts
         self.sql("delete from testbed_job_table;")
+        # a cluster that never ran a job cannot be told from a query that fails
+        self.ran("root", "root", "2020-01-01T00:00:00", "2020-01-01T01:00:00", "cpu=1")
         # whole users first: an account that is somebody's default cannot go
         users = self.run("sacctmgr", "-nP", "show", "user", "format=User").split()
         if left := ",".join(u for u in users if u != "root"):

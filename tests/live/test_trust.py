@@ -295,6 +295,22 @@ def test_a_budget_below_what_was_used(world: World) -> None:
     assert slurm.shown("a_one", "GrpTRESMins") == "cpu=1"
 
 
+def test_usage_that_cannot_be_known_holds_what_ended(world: World) -> None:
+    site, portal, slurm = world
+    site.document["reconcile"]["guards"] = {"min_resources_share": 0}
+    portal.edit("one", state="Terminated")
+    slurm.sql("rename table testbed_job_table to testbed_job_gone;")
+    try:
+        held = site("apply", "--auto-approve")
+        assert held.code == 4, held.both
+        assert "whether it was used cannot be found out" in held.out and "--allow delete_with_usage" in held.out
+        assert "a_one" in slurm.accounts()
+    finally:
+        slurm.sql("rename table testbed_job_gone to testbed_job_table;")
+    assert site("apply", "--auto-approve").code == 0
+    assert "a_one" not in slurm.accounts()
+
+
 def test_an_orphan_in_use_is_never_pruned(world: World) -> None:
     site, _portal, slurm = world
     slurm.sacctmgr("add", "account", "a_stray", "parent=p_climate")
@@ -307,6 +323,15 @@ def test_an_orphan_in_use_is_never_pruned(world: World) -> None:
     assert "an orphan that is in use is never removed" in ran.both
     assert slurm.users_of("a_stray") == {"tbcarol"}
     assert "--allow prune_grace" in ran.both
+    # a query that fails (exit code 0, no rows) is no proof that it was not used
+    slurm.sql("rename table testbed_job_table to testbed_job_gone;")
+    try:
+        failed = site("apply", "--auto-approve")
+        assert failed.code == 4, failed.both
+        assert "sacct knows no job of anybody" in failed.out
+        assert slurm.users_of("a_stray") == {"tbcarol"}
+    finally:
+        slurm.sql("rename table testbed_job_gone to testbed_job_table;")
     job = slurm.submit("a_stray", "tbcarol", 60)
     busy = site("apply", "--auto-approve", "--allow", "prune_grace", "--allow", "delete_with_jobs")
     assert busy.code == 4, busy.both

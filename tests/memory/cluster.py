@@ -85,8 +85,9 @@ class MemoryCluster:
                 return self._refusable(lambda: self._change(verb, entity, words))
             case "squeue", *_:
                 return 0, "".join(f"{n}|{a}|{u}\n" for n, (a, u) in enumerate(self.jobs))
-            case "sacct", *_:
-                return 0, "".join(f"{a}|60\n" for a in sorted(self.used))
+            case "sacct", *words:
+                ran = self.used if "-A" in words else {"root", *self.used}
+                return 0, "".join(f"{a}|60\n" for a in sorted(ran))
             case "scontrol", "-o", "show", "assoc_mgr", "flags=assoc":
                 return 0, "".join(self._counters(name) for name in self.accounts)
             case "scancel", "-M", _, "-A", account, "-u", user:

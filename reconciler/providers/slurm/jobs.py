@@ -13,6 +13,11 @@ from reconciler.providers.slurm.write import MAX_LIST
 from reconciler.state.naming import fold
 
 _COLUMNS = 3
+_WINDOWS = ("now-1hours", "now-1days", "now-30days", "now-365days", "1970-01-02")
+
+
+class SilenceError(ReadError):
+    """sacct shows nothing at all, which may be true."""
 
 
 def active_jobs(runner: CommandRunner, cluster: str) -> Counter[tuple[str, str]]:
@@ -34,33 +39,26 @@ def active_jobs(runner: CommandRunner, cluster: str) -> Counter[tuple[str, str]]
 
 
 def used_accounts(runner: CommandRunner, cluster: str, names: Sequence[str], since: date | timedelta) -> frozenset[str]:
-    """Which of these accounts ran jobs since a day, or that long ago."""
+    """Which of these accounts ran jobs since a day, or that long ago.
+
+    Raises :class:`SilenceError` where sacct knows no job of anybody at all: a query that failed says the same.
+    """
     start = f"now-{int(since.total_seconds())}seconds" if isinstance(since, timedelta) else f"{since}T00:00:00"
     listed = ",".join(names)
     # a list that no single argument can hold is left out: all accounts then, which is one call as well
-    chosen = ("-A", listed) if len(listed) < MAX_LIST else ()
-    result = runner.run(
-        "sacct",
-        "-a",
-        "-X",
-        "-n",
-        "-P",
-        "-M",
-        cluster,
-        "-S",
-        start,
-        *chosen,
-        "-o",
-        "Account,ElapsedRaw",
-    )
-    if result.code != 0:
+    rows = _ran(runner, cluster, start, *(("-A", listed) if len(listed) < MAX_LIST else ()))
+    # each window is only asked for where the one before was empty, so none of them is large
+    if not rows and not runner.settings.emulator and not any(_ran(runner, cluster, w) for w in _WINDOWS):
+        raise SilenceError("sacct knows no job of anybody: a cluster that never ran one, or a query that failed")
+    return frozenset(fold(account) for account, elapsed in rows if elapsed not in ("", "0"))
+
+
+def _ran(runner: CommandRunner, cluster: str, start: str, *chosen: str) -> list[tuple[str, str]]:
+    """Account and elapsed seconds of each job since a moment."""
+    result = runner.run("sacct", "-aXnP", "-M", cluster, "-S", start, *chosen, "-o", "Account,ElapsedRaw")
+    if result.code != 0 or "error" in result.stderr.lower():
         raise CommandError(f"{result.command}: exit code {result.code}: {result.said}")
-    found: set[str] = set()
-    for line in result.stdout.splitlines():
-        account, _, elapsed = line.partition("|")
-        if elapsed.strip() not in ("", "0"):
-            found.add(fold(account))
-    return frozenset(found)
+    return [(a, e.strip()) for a, _, e in (line.partition("|") for line in result.stdout.splitlines())]
 
 
 def cancel(
