@@ -313,6 +313,7 @@ class Accounting:
         with self.journal.run(plan.config_digest, len(plan.changes), stop) as run:
             outcome = tell(self.portals, plan, listener, run)
             run.failed = bool(outcome.failures)
+            run.left = len(outcome.applied) < len(plan.changes)
             return outcome
 
     def interrupted(self) -> list[str]:
@@ -325,6 +326,7 @@ class Accounting:
     def remember(self, *, refused: bool = False) -> str:
         """Forget what is too old in the journal; what a person should know of the store, or nothing."""
         try:
+            self.journal.close()
             self.journal.prune(self.config.reconcile.history_days)
         except ReconcileError as error:
             return f"the journal cannot be kept short: {error}"

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from reconciler import homes
-from reconciler.errors import CommandError, ReconcileError
+from reconciler.errors import CommandError, ReconcileError, StoppedError
 from reconciler.fulfilment import Fulfilment
 from reconciler.outcome import Listener, Outcome, Record, mismatch
 from reconciler.plan import Plan, steps
@@ -53,6 +53,7 @@ class Executor:
         self.portals = portals or {}
         self.journal_run = run
         self._outage = ""
+        self._stopped = ""
 
     def apply(self, plan: Plan, actual: State) -> Outcome:
         """Run the plan, read again, and report per object. ``actual`` is the state it was made from."""
@@ -124,10 +125,15 @@ class Executor:
     def _run(self, command: Command) -> None:
         concerned = [self.record.by_address[a] for a in command.addresses]
         try:
-            if not self._outage:
+            if not (self._outage or self._stopped):
                 self.record.begin(concerned, " ".join((command.program, *command.arguments)))
+        except StoppedError as error:
+            self._stopped = error.message
         except ReconcileError as error:
             self._outage = error.message
+        if self._stopped:
+            self.record.stop(concerned, self._stopped)
+            return
         if self._outage:
             for change in concerned:
                 self.record.fail(change, f"not tried after an outage: {self._outage}")
@@ -217,7 +223,7 @@ class Executor:
         if actual is None:
             return
         again = [r for c in changes if c.address not in failures for r in residue(c, actual)]
-        if again and not self._outage:
+        if again and not (self._outage or self._stopped):
             for step in steps(again, actual):
                 for command in write.commands(step, cluster):
                     for single in command.alternative or (command,):

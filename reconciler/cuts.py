@@ -51,6 +51,24 @@ def below_used(
     return Cuts(result, warnings)
 
 
+def unknown(changes: Sequence[Change], why: str, guards: Guards, allowed: frozenset[str] = frozenset()) -> Cuts:
+    """The same where nobody can tell what was used: what may fall below it is said, or blocked."""
+    result: list[Change] = []
+    warnings: list[Note] = []
+    for change in changes:
+        if not _lowered(change):
+            result.append(change)
+            continue
+        text = f"its budget falls, and what was used cannot be found out: {why}"
+        if guards.prevent_downgrade and KEY not in allowed:
+            blocked = f"{text} (reconcile.guards.{KEY}, or --allow {KEY})"
+            result.append(replace(change, blocked=change.blocked or blocked))
+        else:
+            warnings.append(Note(change.address, text, min(change.offerings, default="")))
+            result.append(change)
+    return Cuts(result, warnings)
+
+
 def _lowered(change: Change) -> dict[str, int]:
     """TRES whose budget an update lowers, or sets where there was none, with the new one."""
     if change.address.kind != "slurm.account" or change.action is not Action.UPDATE or change.blocked:

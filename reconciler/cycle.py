@@ -95,6 +95,7 @@ class Cluster:
         self.accounting = Accounting(config, f"{USAGE}{self.label}", offerings, self.runner, self.portals, clock)
         self._to_report: set[Address] = set()
         self._usage_elsewhere = False  # another process tells it at this moment
+        self._shrink_accepted = False
         self._reported = False  # usage was looked after, as far as it went
 
     @property
@@ -142,6 +143,7 @@ class Cluster:
         usage_too: bool,
         progress: Progress,
     ) -> Planned:
+        self._shrink_accepted = guard.MIN_READ_SHARE in allowed
         progress(f"cluster {self.label}: reading SLURM")
         reading = self.reader.read()
         now = self.clock()
@@ -204,14 +206,14 @@ class Cluster:
             reading.state,
             self.config.reconcile.guards,
             resources=sum(len(s.facts.resources) + len(s.facts.bad) for s in sources),
-            managed=ownership.managed_on_cluster(built.scope, reading.state, claims),
+            managed=ownership.managed_on_cluster(built.scope, reading.state, self._unaccepted(claims)),
             silent={
                 s.offering.name: len(ownership.unknown_of(built.scope, reading.state, claims, s.offering.name))
                 for s in sources
                 if not s.facts.resources and not s.facts.bad
             },
             ordered=_consented(built),
-            shrunken=self.recall.counted(sources, claims.values()),
+            shrunken=self.recall.counted(sources, claims),
             allowed=allowed,
         )
         self._to_report = {c.address for c in plan.changes if c.address.kind == "waldur.usage"}
@@ -239,6 +241,7 @@ class Cluster:
                 executor = Executor(self.runner, lambda: self.reader.read().state, listener, self.portals, run)
                 outcome = executor.apply(plan, reading.state)
                 run.failed = bool(outcome.failures)
+                run.left = len(outcome.applied) < len(plan.changes)
             with suppress(ReconcileError):  # it is asked again then, and said again
                 self.recall.memory.remember_absent(outcome.absent, self.clock().date())
                 if self._reported and self._to_report and not self._to_report & outcome.failures.keys():
@@ -283,7 +286,8 @@ class Cluster:
         A name that is forgotten is a stranger's later: its association is an orphan then, and left alone.
         """
         try:
-            self.recall.keep(doubtful=refused)
+            self.journal.close()
+            self.recall.keep(doubtful=refused, accepted=self._shrink_accepted)
             self.journal.prune(self.config.reconcile.history_days)
             if self._reported and not self._to_report:
                 self.recall.memory.remember_reported(self.clock())
@@ -379,6 +383,10 @@ class Cluster:
         self.recall.asked = {n for n, claim in answers.items() if claim.verdict == "unknown"}
         return {**answers, **{n: Claim("unknown", offering=self.offerings[0].name) for n in known}}
 
+    def _unaccepted(self, claims: Mapping[str, Claim]) -> dict[str, Claim]:
+        """Without orphans that a person knows of: their number says nothing of the portal."""
+        return {name: claim for name, claim in claims.items() if name not in self.recall.accepted}
+
     def claims(self, accounts: Iterable[str]) -> dict[str, Claim]:
         """The portals' word on accounts that look ours and that nobody named."""
         return claims_of(self.portals, self.offerings, accounts)
@@ -404,13 +412,11 @@ class Cluster:
         """Budgets that would fall below what was used; slurmctld is asked only where one falls."""
         if self.runner.settings.emulator or not cuts.lowering(changes):
             return changes
+        guards = self.config.reconcile.guards
         try:
-            used = counters.used(self.runner)
+            found = cuts.below_used(changes, counters.used(self.runner), guards, allowed)
         except ReconcileError as error:
-            text = f"whether budgets fall below what was used could not be found out: {error.message}"
-            desired.warnings.append(Note(kinds.account("*"), text))
-            return changes
-        found = cuts.below_used(changes, used, self.config.reconcile.guards, allowed)
+            found = cuts.unknown(changes, error.message, guards, allowed)
         desired.warnings.extend(found.warnings)
         return found.changes
 

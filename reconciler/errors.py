@@ -29,5 +29,15 @@ class StalePlanError(ReconcileError):
     """The world moved since the plan was made."""
 
 
+class StoppedError(ReconcileError):
+    """A signal came: what was begun ends, and nothing more is begun."""
+
+
+class FrozenError(ReconcileError):
+    """Nothing may be applied at this time."""
+
+    exit_code = 3
+
+
 class LockedError(ReconcileError):
     """Another apply is running on the same cluster."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,7 +17,7 @@ from reconciler.config import Maintenance
 from reconciler.errors import ReconcileError
 from reconciler.store import Store
 from reconciler.store.database import rows_of
-from reconciler.store.locks import holder
+from reconciler.store.locks import holder, private
 from reconciler.store.tables import FREEZES
 
 FILE = "frozen.json"
@@ -58,11 +59,11 @@ class Freezer:
             with self.store.writing() as connection:
                 self.store.upsert(connection, FREEZES, [row])
         else:
-            self._keep([*(r for r in self._rows() if r["cluster"] != cluster), row])
+            self._keep([*(r for r in self._mended() if r["cluster"] != cluster), row])
 
     def lift(self, cluster: str) -> bool:
         """Apply again (without a cluster: all of them); whether anything was frozen."""
-        rows = self._rows()
+        rows = self._mended()
         left = [r for r in rows if cluster and r["cluster"] != cluster]
         if self.store.shared and rows:
             with self.store.writing() as connection:
@@ -72,6 +73,17 @@ class Freezer:
             self._keep(left)
         return len(left) < len(rows)
 
+    def _mended(self) -> list[dict[str, Any]]:
+        """What is frozen; a file that cannot be understood is put aside by whoever sets things anew."""
+        path = self.store.state_dir / FILE
+        try:
+            return self._rows()
+        except ReconcileError:
+            if self.store.shared or not path.is_file():
+                raise
+            path.replace(path.with_suffix(".broken"))
+            return [dict.fromkeys(("cluster", "until", "reason", "who", "moment"), "")]
+
     def _rows(self) -> list[dict[str, Any]]:
         """What is frozen. Beside SQLite it is a file of its own: an order must outlive a broken database."""
         if self.store.shared:
@@ -79,39 +91,54 @@ class Freezer:
                 return rows_of(connection.execute(select(FREEZES)))
         try:
             found = json.loads((self.store.state_dir / FILE).read_text(encoding="utf-8"))
-            return [{k: str(r[k]) for k in ("cluster", "until", "reason", "who", "moment")} for r in found]
+            rows = [{k: str(r[k]) for k in ("cluster", "until", "reason", "who", "moment")} for r in found]
+            for row in rows:
+                _end(row)
+            return rows
         except FileNotFoundError:
             return []
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise ReconcileError(
-                f"{self.store.state_dir / FILE}: cannot be read: {error}", "reconcile unfreeze, or remove the file."
+                f"{self.store.state_dir / FILE}: it cannot be told whether apply is frozen: {error}",
+                "reconcile unfreeze puts the file aside and goes on; reconcile freeze freezes anew.",
             ) from None
 
     def _keep(self, rows: list[dict[str, Any]]) -> None:
         path = self.store.state_dir / FILE
         try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            private(path.parent)
             partial = path.with_suffix(".part")
-            partial.write_text(json.dumps(rows, indent=2), encoding="utf-8")
+            partial.unlink(missing_ok=True)
+            partial.touch(mode=0o600)
+            with partial.open("w", encoding="utf-8") as file:
+                file.write(json.dumps(rows, indent=2))
+                file.flush()
+                os.fsync(file.fileno())
             partial.replace(path)
         except OSError as error:
             hint = "Set reconcile.state_dir to a directory that this user may write."
             raise ReconcileError(f"{path}: {error.strerror}", hint) from None
 
-    def frozen(self, cluster: str, now: datetime) -> Frozen | None:
-        """Whether a cluster is frozen at this moment. Raises :class:`ReconcileError` where nobody can tell."""
+    def frozen(self, clusters: Collection[str], now: datetime) -> Frozen | None:
+        """Whether one of these names of a cluster is frozen now. Raises :class:`ReconcileError` if nobody can tell."""
         for window in self.windows:
             if (until := ends(window, now, self.zone)) is not None:
                 reason = window.reason or "maintenance"
                 return Frozen(f"{reason} ({window.cron})", until, "reconcile.maintenance in the configuration")
-        rows = [r for r in self._rows() if r["cluster"] in ("", cluster)]
-        for row in rows:
-            until = datetime.fromisoformat(row["until"]) if row["until"] else None
+        for row in [r for r in self._rows() if r["cluster"] in ("", *clusters)]:
+            until = _end(row)
             if until is None or now < until:
                 reason = f"{row['reason'] or 'no reason given'} (by {row['who']} at {row['moment'][:16]})"
                 which = f" --cluster {row['cluster']}" if row["cluster"] else ""
                 return Frozen(reason, until, f"reconcile unfreeze{which}")
         return None
+
+
+def _end(row: dict[str, Any]) -> datetime | None:
+    end = datetime.fromisoformat(row["until"]) if row["until"] else None
+    if end is not None and end.tzinfo is None:
+        raise ValueError(f"until {row['until']}: no time zone")
+    return end
 
 
 def ends(window: Maintenance, now: datetime, zone: str) -> datetime | None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from reconciler.errors import StoppedError
 from reconciler.plan import Plan
 from reconciler.state.diff import Action, Change, equal, values_of
 from reconciler.state.kinds import KINDS
@@ -30,8 +31,9 @@ Listener = Callable[[Event, Change, float, str], None]
 class Outcome:
     """What an apply did. ``failures``: why, by address; ``done``: seconds by address.
 
-    ``final``: failures that another try cannot mend; ``left``: what somebody else finished meanwhile;
-    ``absent``: by offering, fields that its portal has no place for.
+    ``final``: failures that another try cannot mend; ``left``: what somebody else finished meanwhile; ``stopped``:
+    failures that are none, as a signal came before they were begun; ``absent``: by offering, fields that its portal
+    has no place for.
     """
 
     done: dict[Address, float] = field(default_factory=dict)
@@ -40,6 +42,7 @@ class Outcome:
     left: dict[Address, str] = field(default_factory=dict)
     applied: list[Change] = field(default_factory=list)
     absent: dict[str, set[str]] = field(default_factory=dict)
+    stopped: set[Address] = field(default_factory=set)
 
     def count(self, action: Action) -> int:
         """Changes of this action that the read afterwards confirmed."""
@@ -65,10 +68,20 @@ class Record:
         """One command for several of them is about to be run; it is in the journal before."""
         fresh = [c for c in changes if c.address not in self._started]
         if self._run is not None:
-            self._run.tried(changes, command)
+            try:
+                self._run.tried(changes, command)
+            except StoppedError as error:
+                self.stop(fresh, error.message)
+                raise
         for change in fresh:
             self._started[change.address] = time.monotonic()
             self._listener(Event.START, change, 0.0, "")
+
+    def stop(self, changes: Iterable[Change], why: str) -> None:
+        """They are not begun, since a signal came."""
+        for change in changes:
+            self.outcome.failures[change.address] = f"not begun: {why}"
+            self.outcome.stopped.add(change.address)
 
     def _note(self, change: Change, outcome: str, text: str = "") -> None:
         if self._run is not None:
@@ -89,6 +102,8 @@ class Record:
 
     def fail(self, change: Change, text: str, *, final: bool = False) -> None:
         """It could not be done; ``final``: another try cannot mend it."""
+        if change.address in self.outcome.stopped:
+            return
         self.outcome.failures[change.address] = text
         self.outcome.done.pop(change.address, None)
         if final:
@@ -140,6 +155,9 @@ class Record:
         if change.action is not Action.DELETE:
             needs |= set(KINDS[change.address.kind].depends(change.address.key, change.after or {}))
         for need in sorted(needs & self.by_address.keys()):
+            if need in outcome.stopped:
+                self.stop([change], f"it depends on {need}")
+                return True
             if need in outcome.failures:
                 self.fail(change, f"not tried: it depends on {need}")
                 return True

@@ -17,6 +17,10 @@ from reconciler.state.model import Address, Note, State
 USAGE = "usage-"
 
 
+#: guards that doubt how few resources the portal has
+SHRINKING = ("min_read_share", "min_resources_share")
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """A guard that refuses the whole plan, with its config key (below ``reconcile.guards``)."""
@@ -27,7 +31,8 @@ class Refusal:
     @property
     def lifted_by(self) -> str:
         """How to go on nevertheless."""
-        return f"reconcile.guards.{self.key} in the configuration, or --allow {self.key} for this run"
+        once = f"--allow {self.key} for this run" + (", --accept-shrink once" if self.key in SHRINKING else "")
+        return f"reconcile.guards.{self.key} in the configuration, or {once}"
 
 
 @dataclass(frozen=True)

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from reconciler.chains import Source
 from reconciler.errors import ReconcileError
 from reconciler.state.facts import Claim
 from reconciler.store import Memory
-from reconciler.store.memory import Name
+from reconciler.store.memory import Name, Read
 
 
 class Recall:
     """One cycle's view of the memory.
 
     ``usernames``: all that people were ever seen with, by (offering, person); ``absent``: fields that a portal has no
-    place for, by offering; ``strangers``: accounts that no portal knew today. Seen in this cycle: ``present``, who
-    has which username; ``asked``, accounts that no portal knows.
+    place for, by offering; ``strangers``: accounts that no portal knew today; ``accepted``: orphans that a person
+    knows of. Seen in this cycle: ``present``, who has which username; ``asked``, accounts that no portal knows;
+    ``orphans``, these and those of earlier today.
     """
 
     def __init__(self, memory: Memory, clock: Callable[[], datetime]) -> None:
@@ -29,7 +30,9 @@ class Recall:
         self.strangers: frozenset[str] = frozenset()
         self.present: set[Name] = set()
         self.asked: set[str] = set()
-        self._lasting: dict[str, int] = {}  # resources by offering, without those that end
+        self.accepted: frozenset[str] = frozenset()
+        self.orphans: set[str] = set()
+        self._reads: dict[str, Read] = {}
 
     def read(self) -> str:
         """Read what earlier cycles kept; what went wrong, or nothing."""
@@ -38,34 +41,47 @@ class Recall:
             self.usernames = self.memory.usernames()
             self.absent = self.memory.absent(today)
             self.strangers = self.memory.strangers(today)
+            self.accepted = self.memory.accepted()
         except ReconcileError as error:
             return str(error)
         return ""
 
-    def counted(self, sources: Sequence[Source], claims: Iterable[Claim]) -> dict[str, tuple[int, int]]:
+    def counted(self, sources: Sequence[Source], claims: Mapping[str, Claim]) -> dict[str, tuple[int, int]]:
         """How many resources each offering has, and had when it was last read.
 
-        What an order ends, and what the portal itself calls Terminated, is not missed.
+        What an order ends, and what the portal itself calls Terminated since, is not missed. ``claims``: the
+        portal's word on accounts that nobody names.
         """
-        ended = Counter(claim.offering for claim in claims if claim.verdict == "terminated")
-        keys = {s.offering.name: s.offering.waldur_offering_uuid or s.offering.name for s in sources}
-        count = {s.offering.name: len(s.facts.resources) + len(s.facts.bad) for s in sources}
-        self._lasting = {
-            keys[s.offering.name]: count[s.offering.name] - sum(r.ends for r in s.facts.resources) for s in sources
-        }
+        ended: dict[str, set[str]] = defaultdict(set)
+        for name, claim in claims.items():
+            if claim.verdict == "terminated":
+                ended[claim.offering].add(name)
+            elif claim.verdict == "unknown":
+                self.orphans.add(name)
+        found: dict[str, tuple[int, int]] = {}
         try:
-            before = self.memory.resources()
+            before = self.memory.reads()
         except ReconcileError:
-            return {}
-        return {name: (count[name], before[key] - ended[name]) for name, key in keys.items() if key in before}
+            before = {}
+        for source in sources:
+            name, resources = source.offering.name, source.facts.resources
+            key = source.offering.waldur_offering_uuid or name
+            count = len(resources) + len(source.facts.bad)
+            self._reads[key] = Read(count - sum(r.ends for r in resources), frozenset(ended[name]))
+            if key in before:
+                # an account of what ended may stay for weeks: it is missed no more only once
+                found[name] = (count, before[key].resources - len(ended[name] - before[key].ended))
+        return found
 
-    def keep(self, *, doubtful: bool) -> None:
+    def keep(self, *, doubtful: bool, accepted: bool = False) -> None:
         """Keep what this cycle saw; how many resources there are only where that is not in doubt.
 
-        Raises :class:`ReconcileError`.
+        ``accepted``: a person says that there are fewer now. Raises :class:`ReconcileError`.
         """
         known = {(offering, person, n) for (offering, person), names in self.usernames.items() for n in names}
         self.memory.remember(self.present - known)
         self.memory.remember_strangers(sorted(self.asked), self.clock().date())
         if not doubtful:
-            self.memory.remember_resources(self._lasting, self.clock())
+            self.memory.remember_reads(self._reads, self.clock())
+            if accepted:
+                self.memory.remember_accepted(sorted(self.orphans))

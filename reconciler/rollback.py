@@ -8,12 +8,14 @@ from typing import Any
 from reconciler.state.diff import equal
 from reconciler.state.kinds import KINDS, on_cluster
 from reconciler.state.model import Address, Desired, Note, Obj, Refused, State, Value, Wanted, from_json, plain
-from reconciler.store.journal import DONE, UNCONFIRMED, Entry
+from reconciler.store.journal import DONE, FAILED, UNCONFIRMED, Entry
 
 
 def inverse(entries: Sequence[Entry], actual: State, run: str) -> Desired:
     """What should be there again. What changed since the run is refused, field by field; only the cluster is undone."""
     desired = Desired()
+    # a command that timed out may have been carried out all the same; what is there tells
+    unsure = {e.address for e in entries if e.outcome == FAILED}
     for text, (before, after) in _net(entries).items():
         address = Address.parse(text)
         reason = f"as it was before run {run}"
@@ -21,10 +23,14 @@ def inverse(entries: Sequence[Entry], actual: State, run: str) -> Desired:
             desired.waiting.append(Note(address, "is not taken back: only the cluster's accounts and settings are"))
         elif before is None:
             present = actual.get(address)
-            if present is not None and _moved(after or {}, present):
+            if present is not None and text in unsure:
+                desired.refused.append(Note(address, "that run tried to make it and failed: left alone, see to it"))
+            elif present is not None and _moved(after or {}, present):
                 desired.refused.append(Note(address, "was made by that run and changed since: left alone"))
             elif present is not None:
                 desired.absent[address] = Obj({}, f"{reason}: it did not exist")
+        elif after is None and address in actual and text in unsure:
+            continue  # it could not be removed
         elif after is None and address in actual:
             desired.refused.append(Note(address, "was removed by that run and made again since: left alone"))
         elif after is None or address not in actual:
@@ -38,7 +44,7 @@ def _net(entries: Sequence[Entry]) -> dict[str, tuple[Mapping[str, Value] | None
     """By address, the values before its first and after its last change; what was never seen to end counts as well."""
     found: dict[str, tuple[Mapping[str, Value] | None, Mapping[str, Value] | None]] = {}
     for entry in entries:
-        if entry.outcome in (DONE, UNCONFIRMED, ""):
+        if entry.outcome in (DONE, UNCONFIRMED, FAILED, ""):
             first = found[entry.address][0] if entry.address in found else _values(entry.before)
             found[entry.address] = (first, _values(entry.after) if entry.action != "delete" else None)
     return found

@@ -43,7 +43,7 @@ def rolled_back(cluster: Cluster, run: str, *, allowed: frozenset[str] = frozens
             Note(
                 kinds.account("*"),
                 "Waldur still wants what the run did: the next apply does it again, unless "
-                "it is changed there or frozen (reconcile freeze)",
+                "it is changed there or frozen (reconcile freeze, then rollback --while-frozen)",
             ),
         ),
         config_digest=cluster.config.digest,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -92,7 +93,7 @@ def test_a_store_of_a_newer_version_is_not_touched(tmp_path: Path) -> None:
 
 def test_reading_makes_no_file(tmp_path: Path) -> None:
     assert Journal(Store(tmp_path), "one").runs() == []
-    assert Memory(Store(tmp_path), "one").resources() == {}
+    assert Memory(Store(tmp_path), "one").reads() == {}
     assert list(tmp_path.iterdir()) == []
 
 
@@ -100,7 +101,7 @@ def test_a_file_that_is_no_database_is_put_aside(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.path.write_text("garbage" * 1000)
     with pytest.raises(ReconcileError, match="file is not a database"):
-        Memory(store, "one").resources()
+        Memory(store, "one").reads()
     assert [p.name for p in tmp_path.iterdir()] == [store.path.name]  # who only reads moves nothing
     with Journal(store, "one").run("digest", 1) as run:
         run.tried([change("a")], "sacctmgr …")
@@ -151,8 +152,80 @@ def test_a_run_that_died_is_interrupted_and_its_half_done_action_known(tmp_path:
     journal = Journal(Store(tmp_path), "one")
     ((run, half),) = journal.interrupted()
     assert [e.address for e in half] == ['slurm.account["b"]']
-    assert journal.interrupted() == []  # said once
+    assert [r.state for r in journal.runs()] == ["interrupted"], "nobody holds the lock, so it is dead"
+    assert journal.interrupted(), "and it is said until somebody goes on"
+    journal.close()
+    assert journal.interrupted() == []
     assert [(r.id, r.state) for r in journal.runs()] == [(run.id, "interrupted")]
+
+
+def test_a_run_under_way_is_running(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with store.locked("one"), Journal(store, "one").run("digest", 1):
+        assert [r.state for r in Journal(Store(tmp_path), "").runs()] == ["running"]
+
+
+KILLED_UPGRADE = """
+import os, signal, sys
+from pathlib import Path
+from sqlalchemy import Engine, event
+from reconciler.store import Store
+made = 0
+@event.listens_for(Engine, "after_cursor_execute")
+def count(connection, cursor, statement, *_):
+    global made
+    made += statement.strip().upper().startswith("CREATE")
+    if made == int(sys.argv[2]):
+        os.kill(os.getpid(), signal.SIGKILL)
+with Store(Path(sys.argv[1])).writing():
+    pass
+"""
+
+
+@pytest.mark.parametrize("number", [1, 2, 7, 12])
+def test_kill_9_within_a_migration_leaves_nothing_half_made(tmp_path: Path, number: int) -> None:
+    done = subprocess.run([sys.executable, "-c", KILLED_UPGRADE, str(tmp_path), str(number)], cwd=ROOT, check=False)
+    assert done.returncode == -signal.SIGKILL
+    store = Store(tmp_path)
+    with store.writing() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
+    assert store.notices == []
+
+
+def test_a_database_that_lost_a_table_is_begun_anew(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with store.writing() as connection:
+        connection.execute(text("drop table runs"))
+    store.dispose()
+    with pytest.raises(ReconcileError, match="no such table") as error:
+        Journal(Store(tmp_path), "one").runs()
+    assert "The next apply puts the file aside" in error.value.hint
+    journal = Journal(Store(tmp_path), "one")
+    with pytest.raises(ReconcileError, match="put aside"):
+        journal.close()
+    with journal.run("digest", 1):
+        pass
+    assert [r.state for r in journal.runs()] == ["done"]
+
+
+@pytest.mark.parametrize(
+    ("why", "hint"),
+    [
+        ("database is locked", "tries again"),
+        ("attempt to write a readonly database", "mounted for writing"),
+        ("unable to open database file", "May this user"),
+        ("database or disk is full", "free some space"),
+        ("was made by a newer version of reconcile", "Run the reconcile that made it"),
+    ],
+)
+def test_nobody_is_told_to_remove_a_journal_that_is_well(tmp_path: Path, why: str, hint: str) -> None:
+    assert hint in Store(tmp_path).problem(why).hint
+
+
+def test_a_password_with_an_at_is_not_shown_as_a_host(tmp_path: Path) -> None:
+    with pytest.raises(ReconcileError, match="a second @") as error:
+        _ = Store(tmp_path, "postgresql://u:p4rt@hidden@127.0.0.1/x").place
+    assert "hidden" not in str(error.value)
 
 
 def test_old_runs_are_forgotten(tmp_path: Path) -> None:
@@ -233,6 +306,12 @@ def test_a_rollback_leaves_alone_what_changed_since() -> None:
     assert list(inverse([gone], {}, "r").objects) == [here]
     again = inverse([gone], {here: Obj({"parent": "root", "fairshare": 9})}, "r")
     assert not again.objects and "made again since" in again.refused[0].text
+    # a command that timed out, and was carried out all the same
+    update = replace(entry("update", {"fairshare": 1}, {"fairshare": 9}), outcome="failed")
+    assert list(inverse([update], {here: Obj({"fairshare": 9})}, "r").objects[here].values.values()) == [1]
+    failed = inverse([replace(made, outcome="failed")], same, "r")
+    assert not failed.absent and "see to it" in failed.refused[0].text
+    assert not inverse([replace(gone, outcome="failed")], same, "r").refused
     order = Entry("r", 'waldur.order["o"]', "update", {}, {"state": "done"}, "", "", "", "done", "", 0.0)
     assert not inverse([order], {}, "r").objects
 
@@ -267,20 +346,36 @@ def test_a_freeze_outlives_the_database(tmp_path: Path) -> None:
     now = datetime(2026, 11, 21, 12, tzinfo=UTC)
     Freezer(Store(tmp_path), (), "UTC").freeze("", None, "upgrade", now)
     (tmp_path / "reconcile.sqlite3").unlink(missing_ok=True)
-    assert Freezer(Store(tmp_path), (), "UTC").frozen("any", now) is not None
+    assert Freezer(Store(tmp_path), (), "UTC").frozen(("any",), now) is not None
     (tmp_path / "frozen.json").write_text("not JSON")
     with pytest.raises(ReconcileError, match=r"frozen\.json"):
-        Freezer(Store(tmp_path), (), "UTC").frozen("any", now)
+        Freezer(Store(tmp_path), (), "UTC").frozen(("any",), now)
+
+
+def test_a_damaged_freeze_is_lifted_and_set_anew(tmp_path: Path) -> None:
+    now = datetime(2026, 11, 21, 12, tzinfo=UTC)
+    freezer = Freezer(Store(tmp_path), (), "UTC")
+    row = '[{"cluster": "", "until": "soon", "reason": "", "who": "", "moment": ""}]'
+    for damaged in ("", "[{", row):
+        (tmp_path / "frozen.json").write_text(damaged)
+        with pytest.raises(ReconcileError, match="cannot be told whether"):
+            freezer.frozen((), now)
+        assert freezer.lift("")
+        assert freezer.frozen((), now) is None
+        (tmp_path / "frozen.json").write_text(damaged)
+        freezer.freeze("", None, "again", now)
+        assert freezer.frozen((), now) is not None
+    assert (tmp_path / "frozen.json").stat().st_mode & 0o077 == 0
 
 
 def test_a_freeze_ends_by_itself(tmp_path: Path) -> None:
     freezer = Freezer(Store(tmp_path), (), "UTC")
     now = datetime(2026, 11, 21, 12, tzinfo=UTC)
     freezer.freeze("", now + timedelta(hours=2), "upgrade", now)
-    frozen = freezer.frozen("any", now)
+    frozen = freezer.frozen(("any",), now)
     assert frozen is not None and "upgrade" in frozen.text
-    assert freezer.frozen("any", now + timedelta(hours=2)) is None
+    assert freezer.frozen(("any",), now + timedelta(hours=2)) is None
     freezer.freeze("one", None, "", now)
-    assert freezer.frozen("two", now + timedelta(days=9)) is None
-    assert freezer.frozen("one", now + timedelta(days=9)) is not None
+    assert freezer.frozen(("two",), now + timedelta(days=9)) is None
+    assert freezer.frozen(("one",), now + timedelta(days=9)) is not None
     assert freezer.lift("one") and not freezer.lift("one")

@@ -18,6 +18,7 @@ from reconciler.cli.stopping import stopping
 from reconciler.clusters import Scope, accountings, clusters, offering_name
 from reconciler.config import Config
 from reconciler.errors import ReconcileError
+from reconciler.freezing import Frozen
 from reconciler.outcome import Listener, Outcome
 from reconciler.plan import USAGE, Mode, Plan
 from reconciler.planfile import load
@@ -48,6 +49,7 @@ def apply(
 
     Examples:
 
+    \b
       reconcile apply
       reconcile apply --auto-approve          from a systemd timer
       reconcile apply climate.plan            exactly a saved plan
@@ -101,7 +103,7 @@ def cycle(
     with options.progress(verbose=verbose) as progress:
         planned = cluster.plan(targets=targets, offering=offering, mode=mode, allowed=allowed, progress=progress)
     interface.plan(planned.plan)
-    if code := refused_while_frozen(cluster, cluster.config, interface, planned.plan):
+    if code := refused_while_frozen(cluster, interface, planned.plan):
         return code
     if ask and planned.plan.changes and not planned.plan.refusals and not interface.agreed():
         return FAILED
@@ -120,19 +122,31 @@ def say_interrupted(cluster: Scope, interface: Interface) -> None:
         interface.warn(f"the journal of earlier runs cannot be read: {error}")
 
 
-def refused_while_frozen(cluster: Scope, config: Config, interface: Interface, plan: Plan) -> int:
+def frozen_now(cluster: Scope, plan: Plan) -> Frozen | None:
+    """Why a plan may not be applied now, if so."""
+    # without a configured name a cluster is known by another before SLURM is asked
+    names = {name.removeprefix(USAGE) for name in (plan.cluster, cluster.label)}
+    return freezer(cluster.config).frozen(names, datetime.now(UTC))
+
+
+def refused_while_frozen(cluster: Scope, interface: Interface, plan: Plan) -> int:
     """Nothing is applied while frozen: the exit code then, otherwise 0. An empty plan needs no leave."""
     if not plan.changes:
         return DONE
-    frozen = freezer(config).frozen(plan.cluster.removeprefix(USAGE), datetime.now(UTC))
+    frozen = frozen_now(cluster, plan)
     if frozen is None:
         return DONE
     interface.problem(f"{frozen.text}; nothing was done", f"To go on: {frozen.lifted_by}")
     return REFUSED
 
 
-def perform(cluster: Scope, plan: Plan, interface: Interface, reading: Reading | Part | None) -> int:
+def perform(
+    cluster: Scope, plan: Plan, interface: Interface, reading: Reading | Part | None, *, while_frozen: bool = False
+) -> int:
     """Apply a plan that was shown; the exit code."""
+    # somebody may have frozen it while the question was open
+    if not while_frozen and (code := refused_while_frozen(cluster, interface, plan)):
+        return code
     if plan.refusals:
         for refusal in plan.refusals:
             interface.problem(f"refused: {refusal.text}; nothing was done", f"To allow it: {refusal.lifted_by}")
@@ -141,12 +155,10 @@ def perform(cluster: Scope, plan: Plan, interface: Interface, reading: Reading |
         with stopping() as stop:
             outcome = interface.run(plan, lambda listener: _applied(cluster, plan, reading, listener, stop))
         interface.result(outcome)
-        if stop() and len(outcome.applied) < len(plan.changes):
-            left = sum(c.address not in {a.address for a in outcome.applied} for c in plan.changes)
-            interface.problem(
-                f"stopped by {stop()}: {left} of {len(plan.changes)} changes are left",
-                "The next apply goes on from what is there.",
-            )
+        if stop():
+            left = len(plan.changes) - len(outcome.applied)
+            text = f"{left} of {len(plan.changes)} changes are left" if left else "all changes of this plan are made"
+            interface.problem(f"stopped by {stop()}: {text}", "The next apply goes on from what is there.")
             return stop.code
         if outcome.failures:
             return FAILED
@@ -185,9 +197,11 @@ def _saved(config: Config, path: Path, interface: Interface, allowed: frozenset[
         with cluster.locked():
             say_interrupted(cluster, interface)
             interface.plan(plan)
-            if code := refused_while_frozen(cluster, config, interface, plan):
+            if code := refused_while_frozen(cluster, interface, plan):
                 codes.append(code)
                 continue
+            if problem := cluster.remember(refused=True):
+                interface.warn(problem)
             codes.append(perform(cluster, replace(plan, refusals=left), interface, None))
     return worst(codes)
 

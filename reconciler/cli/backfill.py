@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from reconciler.accounting import Accounting
 from reconciler.cli import options
 from reconciler.cli.freezing import freezer
-from reconciler.cli.interface import BLOCKED, DONE, FAILED, STOPPED, Interface, worst
+from reconciler.cli.interface import BLOCKED, DONE, FAILED, REFUSED, STOPPED, Interface, worst
 from reconciler.cli.stopping import stopping
 from reconciler.clusters import accountings, offering_name
 from reconciler.config import Config
@@ -105,6 +105,7 @@ def _with_token(config: Config, token_file: Path | None) -> Config:
         ) from None
     if not token or not token.isascii() or not token.isprintable() or " " in token:
         raise ReconcileError(f"--token-file {token_file}: holds no token", "It is a file with nothing but the token.")
+    options.HIDDEN.hide(token)
     offerings = tuple(o.model_copy(update={"waldur_api_token": SecretStr(token)}) for o in config.offerings)
     return config.model_copy(update={"offerings": offerings})
 
@@ -194,9 +195,9 @@ def _locked_month(
     if not plan.changes:
         said += "".join(f"; {w.text}" for w in plan.warnings if "no job of anybody" in w.text)
         return stuck, f"already right{said}", {"state": "equal", **counts}
-    frozen = freezer(one.config).frozen(plan.cluster.removeprefix(USAGE), one.clock())
+    frozen = freezer(one.config).frozen((plan.cluster.removeprefix(USAGE),), one.clock())
     if frozen is not None:
-        return FAILED, f"{frozen.text}; to go on: {frozen.lifted_by}", {"state": "frozen", **counts}
+        return REFUSED, f"{frozen.text}; to go on: {frozen.lifted_by}", {"state": "frozen", **counts}
     with stopping() as stop:
         outcome = one.apply(plan, reading=planned.part, stop=stop)
     if stop():

@@ -74,7 +74,7 @@ def push(
     config = options.configuration(config_path)
     options.require_answer(auto_approve=auto_approve, json_output=json_output)
     interface = Interface(json_output=json_output, no_color=no_color)
-    require_thawed(config)
+    require_thawed(config, offering_name(config, offering) if offering else "")
     codes = []
     for one in _chosen(config, offering):
         try:

@@ -21,7 +21,7 @@ from reconciler.state.model import Address
 from reconciler.store import Journal, store_of
 from reconciler.store.journal import Entry, RunEntry
 
-_AGO = re.compile(r"(\d+)([mhdw])")
+_AGO = re.compile(r"([0-9]+)([mhdw])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _STYLES = {"done": "green", "failed": "red", "interrupted": "red", "running": "cyan", "": "red"}
 
@@ -42,6 +42,7 @@ def history(
 
     Examples:
 
+    \b
       reconcile history
       reconcile history --run 20261121T081500-3fa1c2
       reconcile history --address 'slurm.account[hpc_climate]' --since 7d
@@ -73,15 +74,15 @@ def history(
 
 def _moment(text: str, zone: ZoneInfo) -> str:
     """A moment as the journal keeps it."""
-    if ago := _AGO.fullmatch(text.strip()):
-        when = datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-    else:
-        try:
+    try:
+        if ago := _AGO.fullmatch(text.strip()):
+            when = datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+        else:
             when = datetime.fromisoformat(text.strip())
-        except ValueError:
-            raise ReconcileError(f"--since {text}: no moment", "Write 2026-11-20, 2026-11-20T08:00 or 12h.") from None
-        when = when if when.tzinfo else when.replace(tzinfo=zone)
-    return when.astimezone(UTC).isoformat(timespec="milliseconds")
+            when = when if when.tzinfo else when.replace(tzinfo=zone)
+        return when.astimezone(UTC).isoformat(timespec="milliseconds")
+    except (ValueError, OverflowError):
+        raise ReconcileError(f"--since {text}: no moment", "Write 2026-11-20, 2026-11-20T08:00 or 12h.") from None
 
 
 def _named(entry: Entry, pattern: str) -> bool:

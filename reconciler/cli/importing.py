@@ -43,7 +43,7 @@ def import_(
     if write and json_output:
         raise ReconcileError("--json lists, --write shows a plan", "Give one of them.")
     if write:
-        require_thawed(config)
+        require_thawed(config, offering_name(config, offering) if offering else "")
         options.require_answer(auto_approve=auto_approve, json_output=False)
     name = offering_name(config, offering) if offering else ""
     listed: list[tuple[str, list[Importable]]] = []

@@ -39,8 +39,12 @@ class Interface:
             return
         for change in (*plan.changes, *plan.blocked):
             typer.echo(events.planned(change))
-        for note in plan.refused:
+        for note in (*plan.refused, *plan.waiting, *plan.warnings):
             typer.echo(events.diagnostic("warning", f"{note.address}: {note.text}"))
+        for note in plan.orphans:
+            typer.echo(events.diagnostic("warning", f"{note.address}: orphan, left alone: {note.text}"))
+        for refusal in plan.refusals:
+            typer.echo(events.diagnostic("warning", f"guard: {refusal.text}", refusal.lifted_by))
         typer.echo(events.plan_summary(plan))
 
     def agreed(self) -> bool:
@@ -94,14 +98,15 @@ class Interface:
     def result(self, outcome: Outcome) -> None:
         """How it ended."""
         added, changed, removed = (outcome.count(a) for a in Action)
+        failed = len(outcome.failures.keys() - outcome.stopped)
         for offering, fields in sorted(outcome.absent.items()):
             names = ", ".join(sorted(fields))
             text = f"offering {offering}: this Waldur has no place for {names} of resources; not tried again for a week"
             self.warn(text)
         if self.json:
-            typer.echo(events.change_summary("apply", added, changed, removed, len(outcome.failures)))
+            typer.echo(events.change_summary("apply", added, changed, removed, failed))
             return
-        word = events.outcome_words(len(outcome.failures))
+        word = events.outcome_words(failed) if failed or not outcome.stopped else "Apply stopped."
         self.console.print(
             f"\n{word} Resources: {added} added, {changed} changed, {removed} destroyed.",
             style="bold red" if outcome.failures else "bold green",

@@ -16,8 +16,8 @@ from reconciler.config import Config, load, load_default
 from reconciler.config.secrets import secrets_in
 from reconciler.cycle import Cluster, Progress
 from reconciler.errors import ReconcileError
-from reconciler.guard import ALLOWABLE, MIN_READ_SHARE
-from reconciler.plan import Mode
+from reconciler.guard import ALLOWABLE
+from reconciler.plan import SHRINKING, Mode
 from reconciler.providers.http import Veil
 from reconciler.usage import ALLOW_DECREASE
 
@@ -79,8 +79,8 @@ ShrinkOption = Annotated[
     bool,
     typer.Option(
         "--accept-shrink",
-        help="Believe that an offering lost most of its resources since the last run (the same as --allow "
-        "min_read_share).",
+        help="Believe once that Waldur has so few resources, and know its orphans from then on (--allow "
+        "min_read_share and min_resources_share).",
     ),
 ]
 
@@ -90,8 +90,8 @@ def allowed_guards(names: list[str] | None, *, decrease: bool = False, shrink: b
     for name in names or ():
         if name not in ALLOWABLE:
             raise ReconcileError(f"--allow {name}: no such guard", f"Guards: {', '.join(ALLOWABLE)}")
-    flags = {ALLOW_DECREASE: decrease, MIN_READ_SHARE: shrink}
-    return frozenset(names or ()) | {name for name, given in flags.items() if given}
+    flags = {(ALLOW_DECREASE,): decrease, SHRINKING: shrink}
+    return frozenset(names or ()).union(*(keys for keys, given in flags.items() if given))
 
 
 def output(*, no_color: bool = False) -> Console:

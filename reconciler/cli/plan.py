@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from reconciler.cli import options
+from reconciler.cli.apply import frozen_now
 from reconciler.clusters import Scope, offering_name
 from reconciler.errors import ReconcileError
 from reconciler.plan import Mode, Plan
@@ -44,6 +46,7 @@ def plan(
 
     Examples:
 
+    \b
       reconcile plan --detailed-exitcode
       reconcile plan --target 'slurm.account[hpc_climate*]' --out climate.plan
       reconcile plan --script > review.sh
@@ -78,6 +81,7 @@ def plan(
         for one in plans:
             console.print(f"{one.title}\n", style="bold")
             console.print(plan_text(one))
+    _say_frozen(served, plans)
     for problem in problems:
         options.errors().print(f"Error: {problem}", style="red")
     if problems:
@@ -88,3 +92,10 @@ def plan(
             console.print(f"Saved the plan to: {out}\nTo perform exactly these actions: reconcile apply {out}")
     if detailed_exitcode and any(p.refusals or not p.empty for p in plans):
         raise typer.Exit(2)
+
+
+def _say_frozen(served: Sequence[Scope], plans: Sequence[Plan]) -> None:
+    for cluster, plan in zip(served, plans, strict=True):
+        if frozen := frozen_now(cluster, plan):
+            said = f"Warning: cluster {plan.cluster} is {frozen.text}. Apply does nothing; to go on: {frozen.lifted_by}"
+            options.errors().print(said, style="yellow")

@@ -11,6 +11,7 @@ from reconciler.cli import options
 from reconciler.cli.apply import perform, refused_while_frozen, say_interrupted
 from reconciler.cli.interface import FAILED, Interface
 from reconciler.errors import ReconcileError
+from reconciler.plan import USAGE
 from reconciler.planfile import save
 from reconciler.store import Journal, store_of
 from reconciler.undo import rolled_back
@@ -22,6 +23,9 @@ def rollback(
     out: Annotated[
         Path | None, typer.Option("--out", help="Only save the plan, for `reconcile apply FILE`.", show_default=False)
     ] = None,
+    while_frozen: Annotated[
+        bool, typer.Option("--while-frozen", help="Go on although apply is frozen, so that it undoes nothing of this.")
+    ] = False,
     auto_approve: Annotated[bool, typer.Option("--auto-approve", help="Do not ask.")] = False,
     json_output: Annotated[bool, typer.Option("--json", help="Stream one JSON event per line.")] = False,
     allow: options.AllowOption = None,
@@ -30,7 +34,11 @@ def rollback(
     """Plan the inverse of a run from the values it found, show it, ask, and apply it under the same guards.
 
     What was changed since the run is left alone and shown. Orders, usage and what else Waldur was told stay as
-    they are; Waldur still wants what the run did, so freeze first, or change it there.
+    they are. Waldur still wants what the run did, so change it there, or freeze first:
+
+    \b
+      reconcile freeze --reason "rolled back RUN_ID"
+      reconcile rollback RUN_ID --while-frozen
     """
     config = options.configuration(config_path)
     if out is None:
@@ -41,6 +49,8 @@ def rollback(
     if not known:
         raise ReconcileError(f"{run}: no such run", "reconcile history lists them.")
     found = [c for c in options.chosen_clusters(config, "") if c.label == known[0].cluster]
+    if known[0].cluster.startswith(USAGE):
+        raise ReconcileError(f"{run}: told Waldur of usage, which is never taken back", "See reconcile usage.")
     if not found:
         raise ReconcileError(f"{run}: was on {known[0].cluster!r}, which the configuration lacks")
     cluster = found[0]
@@ -50,10 +60,14 @@ def rollback(
         interface.plan(planned.plan, nothing="No changes. All of it is as it was before that run.")
         if out is not None:
             save([planned.plan], out)
-            interface.console.print(f"Saved the plan to: {out}\nTo perform it: reconcile apply {out}")
+            if not json_output:
+                interface.console.print(f"Saved the plan to: {out}\nTo perform it: reconcile apply {out}")
             return
-        if code := refused_while_frozen(cluster, config, interface, planned.plan):
+        if not while_frozen and (code := refused_while_frozen(cluster, interface, planned.plan)):
             raise typer.Exit(code)
         if not auto_approve and planned.plan.changes and not planned.plan.refusals and not interface.agreed():
             raise typer.Exit(FAILED)
-        raise typer.Exit(perform(cluster, planned.plan, interface, planned.reading if auto_approve else None))
+        if problem := cluster.remember(refused=True):
+            interface.warn(problem)
+        reading = planned.reading if auto_approve else None
+        raise typer.Exit(perform(cluster, planned.plan, interface, reading, while_frozen=while_frozen))

@@ -114,6 +114,7 @@ def show(
 
     Examples:
 
+    \b
       reconcile usage show
       reconcile usage show hpc_climate --by user --period 2026-10
       reconcile usage show --by month --csv > usage.csv

@@ -208,6 +208,7 @@ class ReconcileBlock(Section):
         try:
             parts = urlsplit(value.get_secret_value())
             whole = parts.scheme.partition("+")[0] == "postgresql" and (parts.port or 1) > 0
+            whole = whole and parts.netloc.count("@") < 2  # the rest of a password would count as the host
         except ValueError:
             whole = False
         if not whole:

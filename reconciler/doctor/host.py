@@ -6,13 +6,16 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from reconciler.config import Config
 from reconciler.config.secrets import exposure, readers
 from reconciler.doctor.finding import Finding, Level, asked
+from reconciler.errors import ReconcileError
+from reconciler.freezing import Freezer
+from reconciler.state.naming import fold
 from reconciler.store import store_of
 
 _ENOUGH, _TOO_LITTLE = 100 << 20, 10 << 20  # bytes free for the journal
@@ -26,6 +29,7 @@ def findings(config: Config) -> Iterator[Finding]:
     yield Finding("this host", "time zone", Level.OK, f"{config.timezone}: it is {zone:%Y-%m-%d %H:%M %z}")
     yield from _state_dir(config.reconcile.state_dir)
     yield _store(config)
+    yield _frozen(config)
 
 
 def _configuration(config: Config) -> Iterator[Finding]:
@@ -76,6 +80,18 @@ def _state_dir(path: Path) -> Iterator[Finding]:
         yield Finding(subject, "free space", level, f"{free >> 20} MiB at {there}", hint)
     else:
         yield Finding(subject, "free space", Level.OK, f"{free >> 30} GiB at {there}")
+
+
+def _frozen(config: Config) -> Finding:
+    names = {fold(o.backend_settings.cluster_name or "default") for o in config.offerings}
+    freezer = Freezer(store_of(config), config.reconcile.maintenance, config.timezone)
+    try:
+        found = freezer.frozen(names, datetime.now(UTC))
+    except ReconcileError as error:
+        return Finding("this host", "freeze", Level.ERROR, error.message, error.hint)
+    if found is not None:
+        return Finding("this host", "freeze", Level.WARNING, f"apply is {found.text}", f"To go on: {found.lifted_by}")
+    return Finding("this host", "freeze", Level.OK, "nothing is frozen")
 
 
 def _store(config: Config) -> Finding:

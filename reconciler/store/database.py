@@ -18,14 +18,24 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from reconciler.errors import ConfigError, ReconcileError
-from reconciler.store.locks import cluster_lock, holder, locked
+from reconciler.store.locks import alive, cluster_lock, holder, locked, private
 from reconciler.store.tables import LOCKS
 
 FILE = "reconcile.sqlite3"
 #: the last migration
 HEAD = "0001"
 _MIGRATIONS = Path(__file__).parent / "migrations"
-_BROKEN = ("file is not a database", "malformed")
+#: what sqlite says of a file that cannot be used any more
+_BROKEN = ("file is not a database", "malformed", "no such table", "no such column", "already exists")
+_HINTS = {
+    "locked": "Another program holds it, a backup for example; the next run tries again.",
+    "readonly": "May this user write the state directory, and is it mounted for writing?",
+    "unable to open": "May this user read and write the state directory?",
+    "Permission denied": "May this user read and write the state directory?",
+    "full": "The disk is full: free some space, or set reconcile.state_dir.",
+    "disk I/O error": "Is the disk full or broken? See the kernel's log.",
+    "newer version": "Run the reconcile that made it, or set reconcile.state_dir to a directory of its own.",
+}
 _LOCK_OF_MIGRATIONS = 0x7265636F  # "reco": an advisory lock's number
 
 
@@ -38,6 +48,7 @@ class Store:
         self.url = url
         self._engine: Engine | None = None
         self._current = False
+        self._holding: list[Connection] = []  # sessions whose end would end a lock
         self.notices: list[str] = []  # what a person should know
 
     @property
@@ -129,7 +140,7 @@ class Store:
             with cluster_lock(self.state_dir, name):
                 yield
             return
-        number = int.from_bytes(hashlib.sha256(f"reconcile {name}".encode()).digest()[:8], "big", signed=True)
+        number = _number(name)
         with self._connected() as connection:
             got = connection.execute(select(func.pg_try_advisory_lock(number))).scalar()
             if not got:
@@ -137,12 +148,37 @@ class Store:
                 raise locked(str(connection.execute(mine).scalar() or ""))
             self.upsert(connection, LOCKS, [{"name": name, "holder": holder()}])
             connection.commit()  # the lock is the session's, not the transaction's
+            self._holding.append(connection)
             try:
                 yield
             finally:
+                self._holding.remove(connection)
                 with suppress(SQLAlchemyError):  # a session that is gone holds nothing any more
                     connection.execute(select(func.pg_advisory_unlock(number)))
                     connection.commit()
+
+    def require_locks(self) -> None:
+        """Raise :class:`ReconcileError` where a lock went with its session: another host may apply by now."""
+        for connection in self._holding:
+            try:
+                connection.execute(select(1))
+                connection.rollback()
+            except SQLAlchemyError as error:
+                why = f"the session that held the lock is gone ({_first_line(error)}); nothing more is begun"
+                raise ReconcileError(
+                    f"{self.place}: {why}",
+                    "Another head node may be applying by now. The next apply goes on from what is there.",
+                ) from None
+
+    def held(self, name: str) -> bool | None:
+        """Whether somebody has a lock at this moment, without touching it; None where that cannot be told."""
+        if not self.shared:
+            return alive(self.state_dir, name)
+        number = _number(name)
+        wanted = text("select count(*) from pg_locks where locktype = 'advisory' and classid = :high and objid = :low")
+        with self.reading() as connection:
+            found = connection.execute(wanted, {"high": number >> 32 & 0xFFFFFFFF, "low": number & 0xFFFFFFFF})
+            return bool(found.scalar())
 
     def problem(self, why: object) -> ReconcileError:
         """What went wrong with it, and what to do."""
@@ -150,10 +186,10 @@ class Store:
             return ReconcileError(
                 f"{self.place}: {why}", "It is reconcile.store; is the server up, and are the rights there?"
             )
-        return ReconcileError(
-            f"{self.path}: {why}",
-            "It is memory only: remove the file, or set reconcile.state_dir to a directory that this user may write.",
-        )
+        otherwise = "Set reconcile.state_dir to a directory that this user may write."
+        if any(sign in str(why) for sign in _BROKEN):
+            otherwise = "The next apply puts the file aside and begins anew: it is memory, never truth."
+        return ReconcileError(f"{self.path}: {why}", next((h for s, h in _HINTS.items() if s in str(why)), otherwise))
 
     # ------------------------------------------------------------------ connections
 
@@ -161,7 +197,7 @@ class Store:
         if self.shared:
             return
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            private(self.path.parent)
             self.path.touch(mode=0o600)
         except OSError as error:
             raise self.problem(error.strerror) from None
@@ -203,9 +239,16 @@ class Store:
             if found and found not in known:
                 raise self.problem(f"was made by a newer version of reconcile (schema {found}, this one knows {HEAD})")
             if found != HEAD:
+                if not self.shared:  # otherwise each of SQLite's statements would be a transaction of its own
+                    connection.exec_driver_sql("BEGIN IMMEDIATE")
                 _upgrade(connection)
             connection.commit()
         self._current = True
+
+
+def _number(name: str) -> int:
+    """An advisory lock's number."""
+    return int.from_bytes(hashlib.sha256(f"reconcile {name}".encode()).digest()[:8], "big", signed=True)
 
 
 def _version(connection: Connection) -> str:
@@ -227,7 +270,12 @@ def _upgrade(connection: Connection) -> None:
 
 def _parsed(url: str) -> URL:
     try:
-        return make_url(url)
+        parsed = make_url(url)
+        if "@" in (parsed.host or ""):  # the rest of a password would count as the host, and be shown
+            raise ConfigError(
+                "reconcile.store: a second @ before the host", "Write an @ of the password as %40, a / as %2F."
+            )
+        return parsed
     except (ArgumentError, ValueError):  # their messages quote the URL
         raise ConfigError(
             "reconcile.store: is no URL", "It is like postgresql://user:password@host/database."

@@ -7,14 +7,14 @@ import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import bindparam, delete, insert, select, update
 
 from reconciler import __version__
-from reconciler.errors import ReconcileError
+from reconciler.errors import ReconcileError, StoppedError
 from reconciler.state.diff import Change
 from reconciler.state.model import Address, Value, json_value
 from reconciler.store.database import Store, rows_of
@@ -76,6 +76,7 @@ class Run:
     def __init__(self, journal: Journal, run: str) -> None:
         self.id = run
         self.failed = False
+        self.left = True  # whether anything of the plan is left to do
         self.stop: Stop = never
         self._journal = journal
         self._lock = threading.Lock()
@@ -89,8 +90,9 @@ class Run:
         Raises :class:`ReconcileError`: then it must not be done.
         """
         if why := self.stop():
-            raise ReconcileError(f"stopped by {why}")
+            raise StoppedError(f"stopped by {why}")
         with self._lock:
+            self._journal.store.require_locks()
             fresh = [c for c in changes if c.address not in self._rows]
             again = {c.address: self._then(c.address, command) for c in changes if c.address in self._rows}
             found: dict[Address, int] = {}
@@ -180,7 +182,7 @@ class Journal:
                 with suppress(ReconcileError):  # what ended it is what has to be told
                     run.finish(INTERRUPTED)
                 raise
-            run.finish(INTERRUPTED if stop() else FAILED if run.failed else DONE)
+            run.finish(INTERRUPTED if stop() and run.left else FAILED if run.failed else DONE)
 
     def begin(self, config_digest: str, planned: int) -> Run:
         """A new run. Raises :class:`ReconcileError` where it cannot be written down."""
@@ -192,7 +194,7 @@ class Journal:
         return Run(self, run)
 
     def interrupted(self) -> list[tuple[RunEntry, list[Entry]]]:
-        """Runs that died, with what they had tried and not seen the end of; marked as interrupted from now on.
+        """Runs that died, with what they had tried and not seen the end of.
 
         To be asked under the cluster's lock: whatever then still counts as running is dead.
         """
@@ -201,13 +203,15 @@ class Journal:
         with self.store.reading() as connection:
             mine = select(RUNS).where(RUNS.c.cluster == self.cluster, RUNS.c.state == RUNNING)
             dead = [RunEntry(**row) for row in rows_of(connection.execute(mine))]
-        if not dead:
-            return []
-        found = [(run, [e for e in self.entries(run=run.id) if not e.outcome]) for run in dead]
+        return [(run, [e for e in self.entries(run=run.id) if not e.outcome]) for run in dead]
+
+    def close(self) -> None:
+        """Mark runs that died as interrupted: under the cluster's lock, by one that goes on from what is there."""
+        if not self.store.exists():
+            return
         with self.store.writing() as connection:
-            gone = update(RUNS).where(RUNS.c.id.in_([r.id for r in dead]))
-            connection.execute(gone.values({"state": INTERRUPTED, "ended": self.now()}))
-        return found
+            dead = update(RUNS).where(RUNS.c.cluster == self.cluster, RUNS.c.state == RUNNING)
+            connection.execute(dead.values({"state": INTERRUPTED, "ended": self.now()}))
 
     def runs(self, since: str = "", limit: int = 50) -> list[RunEntry]:
         """The latest runs, newest first."""
@@ -217,7 +221,10 @@ class Journal:
         if self.cluster:
             wanted = wanted.where(RUNS.c.cluster == self.cluster)
         with self.store.reading() as connection:
-            return [RunEntry(**row) for row in rows_of(connection.execute(wanted))]
+            found = [RunEntry(**row) for row in rows_of(connection.execute(wanted))]
+        running = {r.cluster for r in found if r.state == RUNNING}
+        dead = {cluster for cluster in running if self.store.held(cluster) is False}
+        return [replace(r, state=INTERRUPTED) if r.state == RUNNING and r.cluster in dead else r for r in found]
 
     def entries(self, *, run: str = "", since: str = "") -> list[Entry]:
         """Actions in the order in which they were tried."""

@@ -16,16 +16,43 @@ from pathlib import Path
 from reconciler.errors import LockedError, ReconcileError
 
 
+def private(directory: Path) -> None:
+    """Make a directory for this user alone, with those above it as usual."""
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(exist_ok=True, mode=0o700)
+
+
+def lock_file(state_dir: Path, cluster: str) -> Path:
+    """The file of a cluster's lock."""
+    return state_dir / "locks" / f"{re.sub(r'[^A-Za-z0-9_.-]', '_', cluster) or 'default'}.lock"
+
+
+def alive(state_dir: Path, cluster: str) -> bool | None:
+    """Whether the process that was last named in a lock still runs here; None where nobody may know."""
+    try:
+        found = re.match(r"process (\d+) ", lock_file(state_dir, cluster).read_text(encoding="utf-8"))
+        if found is None:
+            return False
+        os.kill(int(found[1]), 0)
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    except PermissionError:
+        return True
+    except (OSError, ValueError):
+        return None
+    return True
+
+
 @contextmanager
 def cluster_lock(state_dir: Path, cluster: str, *, patience: float = 0.0) -> Iterator[None]:
     """Hold the lock of a cluster. Raises :class:`LockedError` with the holder's name, after some seconds of patience.
 
     The kernel drops the lock when its holder ends, however it ends, so a crashed one never blocks.
     """
-    directory = state_dir / "locks"
-    path = directory / f"{re.sub(r'[^A-Za-z0-9_.-]', '_', cluster) or 'default'}.lock"
+    path = lock_file(state_dir, cluster)
     try:
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private(state_dir)
+        private(path.parent)
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         raise ReconcileError(

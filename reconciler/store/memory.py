@@ -6,19 +6,29 @@ removed; without the memory it is an orphan, shown and left alone.
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from sqlalchemy import Table, select
 
 from reconciler.store.database import Store
-from reconciler.store.tables import ABSENT, READS, REPORTED, STRANGERS, USERNAMES
+from reconciler.store.tables import ABSENT, ACCEPTED, READS, REPORTED, STRANGERS, USERNAMES
 
 # a server may be upgraded, so it is asked again after so many days
 _ASK_AGAIN = timedelta(days=7)
 #: offering, person, username
 Name = tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class Read:
+    """What a good read saw of an offering: its resources without those that end, and accounts of ended ones."""
+
+    resources: int
+    ended: frozenset[str] = frozenset()
 
 
 class Memory:
@@ -93,21 +103,42 @@ class Memory:
         rows = [{"cluster": self.cluster, "offering": o, "person": w, "username": n} for o, w, n in names]
         self._write(USERNAMES, rows)
 
-    def resources(self) -> Mapping[str, int]:
-        """How many resources the last good read of each offering (its uuid) had."""
+    def reads(self) -> Mapping[str, Read]:
+        """What the last good read of each offering (its uuid) saw."""
         if not self.store.exists():
             return {}
         with self.store.reading() as connection:
-            mine = select(READS.c.offering, READS.c.resources).where(READS.c.cluster == self.cluster)
-            return {str(row.offering): int(row.resources) for row in connection.execute(mine)}
+            mine = select(READS.c.offering, READS.c.resources, READS.c.ended).where(READS.c.cluster == self.cluster)
+            return {
+                str(row.offering): Read(int(row.resources), frozenset(json.loads(row.ended)))
+                for row in connection.execute(mine)
+            }
 
-    def remember_resources(self, counts: Mapping[str, int], moment: datetime) -> None:
-        """Keep how many resources each offering has."""
-        when = moment.isoformat()
-        self._write(
-            READS,
-            [{"cluster": self.cluster, "offering": o, "resources": n, "moment": when} for o, n in counts.items()],
-        )
+    def remember_reads(self, reads: Mapping[str, Read], moment: datetime) -> None:
+        """Keep what was seen of each offering."""
+        rows = [
+            {
+                "cluster": self.cluster,
+                "offering": offering,
+                "resources": read.resources,
+                "ended": json.dumps(sorted(read.ended)),
+                "moment": moment.isoformat(),
+            }
+            for offering, read in reads.items()
+        ]
+        self._write(READS, rows)
+
+    def accepted(self) -> frozenset[str]:
+        """Orphans that a person knows of: their number is no sign of a portal that shrank."""
+        if not self.store.exists():
+            return frozenset()
+        with self.store.reading() as connection:
+            mine = select(ACCEPTED.c.account).where(ACCEPTED.c.cluster == self.cluster)
+            return frozenset(name for (name,) in connection.execute(mine))
+
+    def remember_accepted(self, accounts: Iterable[str]) -> None:
+        """Keep which orphans a person knows of."""
+        self._write(ACCEPTED, [{"cluster": self.cluster, "account": a} for a in accounts])
 
     def _write(self, table: Table, rows: Sequence[Mapping[str, object]]) -> None:
         if rows:

@@ -41,7 +41,14 @@ READS = Table(
     Column("cluster", String, primary_key=True),
     Column("offering", String, primary_key=True),  # its uuid
     Column("resources", Integer, nullable=False),
+    Column("ended", Text, nullable=False),  # accounts still there whose resources the portal calls Terminated, as JSON
     Column("moment", String, nullable=False),
+)
+ACCEPTED = Table(
+    "accepted",
+    METADATA,
+    Column("cluster", String, primary_key=True),
+    Column("account", String, primary_key=True),  # an orphan that a person knows of
 )
 FREEZES = Table(
     "freezes",

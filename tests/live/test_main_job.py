@@ -471,6 +471,10 @@ def test_a_shrunken_portal_is_refused_by_name(world: Site) -> None:
     done = site("apply", "--auto-approve", *allowed)
     assert done.code == 0, done.both
     assert "a_climate-b" in slurm.accounts(), "an orphan is not deleted for all that"
+    portal.edit("climate-a", limits={"cpu": 55})
+    done = site("apply", "--auto-approve")
+    assert done.code == 0, "once is enough: the orphan is known"
+    assert slurm.shown("a_climate-a", "GrpTRESMins") == "cpu=3300000"
 
 
 def until(condition: Callable[[], bool]) -> None:

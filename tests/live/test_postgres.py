@@ -21,6 +21,8 @@ from alembic.migration import MigrationContext
 from sqlalchemy import text
 
 from reconciler.errors import LockedError, ReconcileError
+from reconciler.state.diff import Action, Change
+from reconciler.state.kinds import account
 from reconciler.store import Journal, Memory, Store
 from reconciler.store.tables import METADATA
 from tests.conftest import ROOT, Program
@@ -141,6 +143,20 @@ def test_a_lock_names_its_holder_and_goes_with_it(url: str, tmp_path: Path) -> N
     finally:
         holder.kill()
         holder.wait()
+
+
+def test_a_lock_that_was_lost_stops_the_run(url: str, tmp_path: Path) -> None:
+    """The session ends, by a restart of the server or a firewall: another head node may have the lock by now."""
+    store, other = Store(tmp_path, url), Store(tmp_path, url)
+    action = Change(account("a"), Action.CREATE, None, {"parent": "root"}, "why")
+    with store.locked("c1"), Journal(store, "c1").run("digest", 2) as run:
+        run.tried([action], "sacctmgr …")
+        assert [r.state for r in Journal(other, "").runs()] == ["running"]
+        with other.writing() as connection:
+            gone = "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory'"
+            connection.execute(text(gone))
+        with other.locked("c1"), pytest.raises(ReconcileError, match="the session that held the lock is gone"):
+            run.tried([action], "sacctmgr …")
 
 
 def test_a_server_that_is_away(tmp_path: Path) -> None:

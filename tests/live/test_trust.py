@@ -17,6 +17,7 @@ from tests.conftest import ROOT, Program
 from tests.live.conftest import Slurm
 from tests.standin.portal import StandIn
 
+MONTH = f"{datetime.now(UTC):%Y-%m}"
 World = tuple[Program, StandIn, Slurm]
 ACCOUNTS = ("c_nordic", "p_climate", "a_one", "a_two", "a_three", "a_other")
 
@@ -274,6 +275,27 @@ def test_an_offering_that_shrank_since_the_last_run(world: World) -> None:
     assert site("apply", "--auto-approve").code in (0, 4)  # accepted once, known from then on
 
 
+def test_accounts_of_what_ended_long_ago_hide_no_shrinking(world: World) -> None:
+    """They stay while a guard keeps them, and are missed no more only once."""
+    site, portal, slurm = world
+    for n in range(8):
+        portal.resource(f"r{n}", backend_id=f"a_r{n}", limits={"cpu": 1})
+    site.document["reconcile"]["guards"] = {"min_resources_share": 0, "delete_with_jobs": False}
+    assert site("apply", "--auto-approve").code == 0
+    slurm.submit("a_r0", "tbalice", 120)
+    for name in ("r0", "r1", "r2"):
+        portal.edit(name, state="Terminated")
+        slurm.ran(f"a_{name}", "tbalice", f"{MONTH}-01T01:00:00", f"{MONTH}-01T02:00:00", "cpu=1")
+    assert site("apply", "--auto-approve").code == 4  # 7 of 10, of which 3 have ended; they stay for their usage
+    assert site("apply", "--auto-approve").code == 4
+    left = [r for r in portal.world["resources"] if r["name"] not in ("r3", "r4", "r5")]
+    portal.world["resources"] = left
+    portal.push()
+    refused = site("apply", "--auto-approve")
+    assert refused.code == 3, refused.both
+    assert "Waldur has 4 resources" in refused.both and "of the 7 that" in refused.both
+
+
 def test_a_budget_below_what_was_used(world: World) -> None:
     site, portal, slurm = world
     slurm.submit("a_one", "tbalice", 3, "-n64")
@@ -290,6 +312,14 @@ def test_a_budget_below_what_was_used(world: World) -> None:
     blocked = site("apply", "--auto-approve", "--target", "slurm.account[a_one]")
     assert blocked.code == 4
     assert slurm.shown("a_one", "GrpTRESMins") == "cpu=60000"
+    slurm.stop("slurmctld")
+    try:  # who cannot know does not cut
+        unknown = site("apply", "--auto-approve", "--target", "slurm.account[a_one]")
+        assert unknown.code == 4, unknown.both
+        assert "what was used cannot be found out" in unknown.out
+        assert slurm.shown("a_one", "GrpTRESMins") == "cpu=60000"
+    finally:
+        slurm.up()
     allowed = ("--allow", "prevent_downgrade", "--target", "slurm.account[a_one]")
     assert site("apply", "--auto-approve", *allowed).code == 0
     assert slurm.shown("a_one", "GrpTRESMins") == "cpu=1"

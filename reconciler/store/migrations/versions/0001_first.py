@@ -24,8 +24,10 @@ def upgrade() -> None:
         _text("cluster", primary_key=True),
         _text("offering", primary_key=True),
         sa.Column("resources", sa.Integer, nullable=False),
+        sa.Column("ended", sa.Text, nullable=False),
         _text("moment"),
     )
+    op.create_table("accepted", *(_text(n, primary_key=True) for n in ("cluster", "account")))
     op.create_table(
         "freezes",
         _text("cluster", primary_key=True),
