@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -114,6 +115,44 @@ def test_apply_asks(site: Program) -> None:
         assert "Only 'yes' will be accepted" in done.stdout
         assert text in done.stdout
         assert done.returncode == code
+
+
+def test_a_freeze_while_the_question_is_open(site: Program) -> None:
+    site.write()
+    with subprocess.Popen(
+        ["script", "-qec", f"{sys.executable} -m reconciler apply", "/dev/null"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, **site.environment, "WALDUR_SITE_AGENT_CONFIG": str(site.path)},
+    ) as asked:
+        assert asked.stdin is not None and asked.stdout is not None
+        said = ""
+        while "Only 'yes' will be accepted" not in said:
+            said += asked.stdout.read(1)
+        assert site("freeze", "--reason", "stop everything").code == 0
+        asked.stdin.write("yes\n")
+        asked.stdin.flush()
+        said += asked.stdout.read()
+    assert asked.returncode == 3, said
+    assert "stop everything" in said and "nothing was done" in said
+    assert "stop everything" in site("plan").err  # a plan says so, and is made all the same
+    assert site("unfreeze").code == 0
+    assert site("apply", "--auto-approve").code == 0
+
+
+def test_moments_that_are_none(site: Program) -> None:
+    for arguments in (
+        ("history", "--since", "99999999999d"),
+        ("history", "--since", "yesterday"),
+        ("freeze", "--until", "99999999999d"),
+        ("freeze", "--until", "9999-12-31T23:59:59-12:00"),
+        ("freeze", "--until", "²h"),
+    ):
+        ran = site(*arguments)
+        assert ran.code == 1
+        assert "no moment" in ran.err and "internal error" not in ran.err
 
 
 def test_pipes_and_colours(site: Program) -> None:

@@ -77,6 +77,24 @@ def test_a_signal_lets_the_command_in_flight_end(
     assert site("plan", "--detailed-exitcode").code == 0
 
 
+def test_a_signal_within_the_last_command_ends_the_run_all_the_same(world: World, tmp_path: Path) -> None:
+    """Other clusters and usage would follow."""
+    site, portal, slurm = world
+    site.document["reconcile"]["usage_minutes"] = 1000
+    portal.edit("one", limits={"cpu": 5})
+    real = slurm.run("which", "sacctmgr").strip()
+    deadly = tmp_path / "bin"
+    deadly.mkdir()
+    (deadly / "sacctmgr").write_text(
+        f'#!/bin/sh\n{real} "$@"; code=$?\ncase "$*" in *show*) ;; *) kill -TERM $PPID;; esac\nexit $code\n'
+    )
+    (deadly / "sacctmgr").chmod(0o755)
+    ran = site.process("apply", "--auto-approve", PATH=f"{deadly}:{os.environ['PATH']}")
+    assert ran.code == 143, ran.both
+    assert "failed" not in ran.out, "what is not begun has not failed"
+    assert slurm.shown("a_one", "GrpTRESMins") == "cpu=300000"
+
+
 # ---------------------------------------------------------------------- the journal
 
 
@@ -251,6 +269,42 @@ def test_frozen_means_plans_and_nothing_else(world: World) -> None:
     assert site("apply", "--auto-approve").code == 3
     site.document["reconcile"]["maintenance"] = [{"cron": "every day", "minutes": 10}]
     assert "is no cron expression" in site("plan").both
+
+
+@pytest.mark.parametrize("name", ["testbed", "default"])
+def test_a_cluster_is_frozen_by_either_name(world: World, name: str) -> None:
+    """Where the configuration leaves the name to SLURM it has two."""
+    site, portal, slurm = world
+    del site.document["offerings"][0]["backend_settings"]["cluster_name"]
+    portal.edit("one", limits={"cpu": 7})
+    assert site("freeze", "--cluster", name).code == 0
+    assert site("apply", "--auto-approve").code == 3
+    assert slurm.shown("a_one", "GrpTRESMins") == "cpu=60000"
+    assert site("doctor").code == (2 if name == "default" else 0)  # it asks before SLURM tells its name
+    assert site("unfreeze", "--cluster", name).code == 0
+    assert site("apply", "--auto-approve").code == 0
+
+
+def test_a_wrong_name_freezes_and_lifts_nothing(world: World) -> None:
+    site, _portal, _slurm = world
+    for command in ("freeze", "unfreeze"):
+        assert site(command, "--cluster", "tsetbed").code == 1
+    assert site("freeze").code == 0
+    still = site("unfreeze", "--cluster", "testbed")
+    assert still.code == 3 and "frozen until somebody lifts it" in still.err
+    assert site("unfreeze").code == 0
+
+
+def test_what_was_rolled_back_stays_so_while_frozen(world: World) -> None:
+    site, portal, slurm = world
+    portal.edit("one", limits={"cpu": 7})
+    assert site("apply", "--auto-approve").code == 0
+    run = last_run(site)
+    assert site("freeze", "--reason", "rolled back").code == 0
+    assert site("rollback", run, "--auto-approve").code == 3
+    assert site("rollback", run, "--auto-approve", "--while-frozen").code == 0
+    assert slurm.shown("a_one", "GrpTRESMins") == "cpu=60000"
+    assert site("apply", "--auto-approve").code == 3  # the timer does not redo it
 
 
 # ---------------------------------------------------------------------- guards over time

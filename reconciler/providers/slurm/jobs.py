@@ -55,7 +55,9 @@ def used_accounts(runner: CommandRunner, cluster: str, names: Sequence[str], sin
 
 def _ran(runner: CommandRunner, cluster: str, start: str, *chosen: str) -> list[tuple[str, str]]:
     """Account and elapsed seconds of each job since a moment."""
-    result = runner.run("sacct", "-aXnP", "-M", cluster, "-S", start, *chosen, "-o", "Account,ElapsedRaw")
+    # one letter each: the simulated cluster understands no others
+    flags = ("-a", "-X", "-n", "-P")
+    result = runner.run("sacct", *flags, "-M", cluster, "-S", start, *chosen, "-o", "Account,ElapsedRaw")
     if result.code != 0 or "error" in result.stderr.lower():
         raise CommandError(f"{result.command}: exit code {result.code}: {result.said}")
     return [(a, e.strip()) for a, _, e in (line.partition("|") for line in result.stdout.splitlines())]
