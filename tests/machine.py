@@ -220,7 +220,11 @@ MOVES = st.one_of(
     st.tuples(st.just("by_hand"), BY_HAND),
     st.tuples(st.just("work"), _NAME, st.sampled_from(PEOPLE)),
     st.tuples(st.just("use"), _NAME),
-    st.tuples(st.just("use_and_end"), _NAME, st.sampled_from(PEOPLE)),
+    st.tuples(st.just("work_and_end"), _NAME, st.sampled_from(PEOPLE)),
+    st.tuples(st.just("use_and_end"), _NAME),
+    st.tuples(st.just("work_and_leave"), _NAME, st.sampled_from(PEOPLE)),
+    st.tuples(st.just("use"), st.just("ghost")),
+    st.tuples(st.just("work"), st.just("ghost"), st.just("eve")),
 )
 
 
@@ -358,11 +362,24 @@ class Machine(RuleBasedStateMachine):
     def use(self, place: str) -> None:
         self.world.use(f"a_{place.lower()}")
 
-    def use_and_end(self, place: str, person: str) -> None:
-        """What ends while it is in use is where a guard matters."""
+    # what ends while it is in use is where a guard matters
+
+    def work_and_end(self, place: str, person: str) -> None:
+        """An allocation with a job ends."""
         self.work(place, person)
+        self.end_without_an_order({place})
+
+    def use_and_end(self, place: str) -> None:
+        """An allocation that was used ends."""
         self.use(place)
         self.end_without_an_order({place})
+
+    def work_and_leave(self, place: str, person: str) -> None:
+        """Somebody with a job leaves the project."""
+        found = self.world.allocation(place)
+        if found is not None:
+            self.work(place, person)
+            self.leave({person}, found.project)
 
     # ------------------------------------------------------------------ the head node moves
 
@@ -544,6 +561,9 @@ class Machine(RuleBasedStateMachine):
         busy = {place for place, _ in jobs}
         assert not unasked & busy, (unasked, jobs)
         assert not unasked & used, (unasked, used)
+        if self.world.config.reconcile.on_member_removal == "drain":
+            # nobody's job is cancelled but for a customer who ordered the end
+            assert {place for place, _ in jobs - self.world.jobs()} <= by_order, (jobs, self.world.jobs())
         lost = {
             a.key
             for a in before.keys() - after.keys()
