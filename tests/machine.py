@@ -220,9 +220,6 @@ MOVES = st.one_of(
     st.tuples(st.just("by_hand"), BY_HAND),
     st.tuples(st.just("work"), _NAME, st.sampled_from(PEOPLE)),
     st.tuples(st.just("use"), _NAME),
-    st.tuples(st.just("work_and_end"), _NAME, st.sampled_from(PEOPLE)),
-    st.tuples(st.just("use_and_end"), _NAME),
-    st.tuples(st.just("work_and_leave"), _NAME, st.sampled_from(PEOPLE)),
     st.tuples(st.just("use"), st.just("ghost")),
     st.tuples(st.just("work"), st.just("ghost"), st.just("eve")),
 )
@@ -362,25 +359,6 @@ class Machine(RuleBasedStateMachine):
     def use(self, place: str) -> None:
         self.world.use(f"a_{place.lower()}")
 
-    # what ends while it is in use is where a guard matters
-
-    def work_and_end(self, place: str, person: str) -> None:
-        """An allocation with a job ends."""
-        self.work(place, person)
-        self.end_without_an_order({place})
-
-    def use_and_end(self, place: str) -> None:
-        """An allocation that was used ends."""
-        self.use(place)
-        self.end_without_an_order({place})
-
-    def work_and_leave(self, place: str, person: str) -> None:
-        """Somebody with a job leaves the project."""
-        found = self.world.allocation(place)
-        if found is not None:
-            self.work(place, person)
-            self.leave({person}, found.project)
-
     # ------------------------------------------------------------------ the head node moves
 
     @rule()
@@ -420,6 +398,25 @@ class Machine(RuleBasedStateMachine):
     )
     def apply(self, fault: Fault | None, at: int, only: tuple[str, ...], allowed: frozenset[str]) -> None:
         self.run_once(fault, at, only, allowed)
+
+    @rule(
+        place=st.sampled_from((*NAMES[:2], "ghost")),
+        person=st.sampled_from((*PEOPLE, *STRANGERS)),
+        how=st.sampled_from(("jobs", "used", "both")),
+        what=st.sampled_from(("ends", "leaves")),
+    )
+    def goes_while_in_use(self, place: str, person: str, how: str, what: str) -> None:
+        """Where a guard matters: jobs or usage on what would go, and a cycle with every consent and without a fault."""
+        if how != "used":
+            self.work(place, person)
+        if how != "jobs":
+            self.use(place)
+        found = self.world.allocation(place)
+        if found is not None and what == "ends":
+            self.end_without_an_order({place})
+        elif found is not None:
+            self.leave({person}, found.project)
+        self.run_once(allowed=CONSENT)
 
     @rule()
     def converge(self) -> None:
