@@ -400,20 +400,29 @@ class Machine(RuleBasedStateMachine):
         self.run_once(fault, at, only, allowed)
 
     @rule(
-        place=st.sampled_from((*NAMES[:2], "ghost")),
-        person=st.sampled_from((*PEOPLE, *STRANGERS)),
+        which=st.integers(0, 9),
+        who=st.integers(0, 9),
         how=st.sampled_from(("jobs", "used", "both")),
-        what=st.sampled_from(("ends", "leaves")),
+        what=st.sampled_from(("ends", "ends", "leaves")),
     )
-    def goes_while_in_use(self, place: str, person: str, how: str, what: str) -> None:
+    def goes_while_in_use(self, which: int, who: int, how: str, what: str) -> None:
         """Where a guard matters: jobs or usage on what would go, and a cycle with every consent and without a fault."""
+        self.run_once(allowed=CONSENT)
+        here = sorted(a.key for a in self.world.read() if a.kind == "slurm.association" and a.key[0].startswith("a_"))
+        if not here:
+            return
+        places = sorted({place for place, _ in here})
+        place = places[which % len(places)]
+        people = [person for there, person in here if there == place]
+        person = people[who % len(people)]
         if how != "used":
-            self.work(place, person)
+            self.world.work(place, person)
         if how != "jobs":
-            self.use(place)
-        found = self.world.allocation(place)
+            self.world.use(place)
+        name = next((n for n in self.ever if f"a_{n.lower()}" == place), "")
+        found = self._here(name)
         if found is not None and what == "ends":
-            self.end_without_an_order({place})
+            self.end_without_an_order({name})
         elif found is not None:
             self.leave({person}, found.project)
         self.run_once(allowed=CONSENT)

@@ -165,7 +165,7 @@ EXAMPLES = int(os.environ.get("RECONCILE_MACHINE_EXAMPLES", "0"))
 
 TestInMemory = InMemory.TestCase
 TestInMemory.settings = settings(
-    max_examples=EXAMPLES or 60,
+    max_examples=EXAMPLES or 100,
     stateful_step_count=20,
     derandomize=not EXAMPLES,
     database=None,
