@@ -6,20 +6,25 @@ import base64
 import html
 import json
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 from urllib.request import getproxies
 
 import requests
+from requests.adapters import HTTPAdapter
 from requests.utils import should_bypass_proxies
 from urllib3.exceptions import DecodeError, ProtocolError, ReadTimeoutError
+from urllib3.util.retry import Retry
 
 from reconciler.config import Config, Offering
 
 #: what is replaced in data, not only in messages, has to be too long to be there by chance
 _UNMISTAKABLE = 16
 _SHORTEST = 4
+# a server may ask for hours; a cycle that comes again in minutes need not wait that long
+_LONGEST_RETRY_AFTER = 60  # seconds
 _PIECE = 1 << 16
 _LARGEST = 1 << 30
 _PATIENCE = 5  # so many timeouts may the body of an answer take
@@ -115,6 +120,26 @@ def whole(response: requests.Response, timeout: float) -> requests.Response:
     finally:
         response.close()  # of an answer that is whole this keeps the connection
     return response
+
+
+def session(
+    retries: int, methods: Iterable[str], statuses: Iterable[int], kind: type[Retry] = Retry
+) -> requests.Session:
+    """A session that sends again what failed in passing, for methods that may be repeated."""
+    retry = kind(
+        total=retries,
+        backoff_factor=0.5,
+        backoff_jitter=0.5,
+        backoff_max=30,
+        status_forcelist=tuple(statuses),
+        allowed_methods=frozenset(methods),
+        retry_after_max=_LONGEST_RETRY_AFTER,
+        raise_on_status=False,
+    )
+    made = requests.Session()
+    for scheme in ("https://", "http://"):
+        made.mount(scheme, HTTPAdapter(max_retries=retry))
+    return made
 
 
 def access_of(offering: Offering, config: Config, own_proxy: str = "") -> Access:

@@ -6,16 +6,12 @@ import re
 from typing import Any
 
 import requests
-from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError, MaxRetryError
-from urllib3.util.retry import Retry
 
 from reconciler.errors import ReadError
-from reconciler.providers.http import Access, whole
+from reconciler.providers.http import Access, session, whole
 
 _RETRIED = (429, 502, 503, 504)
-# a server may ask for hours; a cycle that comes again in minutes need not wait that long
-_LONGEST_RETRY_AFTER = 60
 _CREDENTIALS = re.compile(r"//[^/@\s]*@")
 _UNREACHED = (
     "Is the address right (and socks_proxy or global_proxy, if set), and does this host reach it? The next cycle "
@@ -42,21 +38,9 @@ class Transport:
         self._retries = retries
         self._timeout = (min(10, timeout), timeout)
         self._access = access
-        self._session = requests.Session()
+        # the only POST asks for a token, and a token too many does no harm
+        self._session = session(retries, ("GET", "POST"), _RETRIED)
         self._session.headers["User-Agent"] = "waldur-reconcile"
-        retry = Retry(
-            total=retries,
-            backoff_factor=0.5,
-            backoff_jitter=0.5,
-            backoff_max=30,
-            status_forcelist=_RETRIED,
-            # the only POST asks for a token, and a token too many does no harm
-            allowed_methods=frozenset({"GET", "POST"}),
-            retry_after_max=_LONGEST_RETRY_AFTER,
-            raise_on_status=False,
-        )
-        self._session.mount("https://", HTTPAdapter(max_retries=retry))
-        self._session.mount("http://", HTTPAdapter(max_retries=retry))
 
     def send(self, method: str, url: str, **parameters: Any) -> requests.Response:
         """An answer with its whole body, whatever its status. Raises :class:`ReadError` when there is none."""

@@ -16,17 +16,14 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 from urllib3.util.retry import Retry
 from waldur_client import Endpoints, WaldurClient, WaldurClientException, verify_ssl
 
 from reconciler.errors import ReadError
-from reconciler.providers.http import Access, EndlessError, as_it_is, whole
+from reconciler.providers.http import Access, EndlessError, as_it_is, session, whole
 
 PAGE_SIZE = 300
-# a server may ask for hours; a cycle that comes again in minutes need not wait that long
-_LONGEST_RETRY_AFTER = 60
 _POLICY = (
     "uuid",
     "scope_uuid",
@@ -117,21 +114,9 @@ class ReconcileClient(WaldurClient):  # type: ignore[misc]  # the base is untype
         self.requests_made = 0
         self._absent: set[tuple[str, str]] = set()
         self._timeout = (min(10, timeout), timeout)
-        self._session = requests.Session()
-        retry = _Retry(
-            total=retries,
-            backoff_factor=0.5,
-            backoff_jitter=0.5,
-            backoff_max=30,
-            status_forcelist=_RETRIED,
-            # what changes nothing may be sent twice; a POST may not
-            allowed_methods=frozenset({"GET", "HEAD"}),
-            retry_after_max=_LONGEST_RETRY_AFTER,
-            raise_on_status=False,
-        )
+        # what changes nothing may be sent twice; a POST may not
+        self._session = session(retries, ("GET", "HEAD"), _RETRIED, _Retry)
         self._retries = retries
-        self._session.mount("https://", HTTPAdapter(max_retries=retry))
-        self._session.mount("http://", HTTPAdapter(max_retries=retry))
 
     def _send(self, method: str, url: str, **kwargs: Any) -> requests.Response:
         parameters: dict[str, Any] = {
