@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypedDict, Unpack
 
 import typer
 
@@ -24,6 +24,16 @@ from reconciler.plan import USAGE, Mode, Plan
 from reconciler.planfile import load
 from reconciler.providers.slurm.read import Reading
 from reconciler.store.journal import Stop
+
+
+class Asked(TypedDict):
+    """What an operator asked of a cycle."""
+
+    targets: Sequence[str]
+    offering: str
+    mode: Mode
+    ask: bool
+    verbose: bool
 
 
 def apply(
@@ -63,28 +73,29 @@ def apply(
     allowed = options.allowed_guards(allow, decrease=allow_decrease, shrink=accept_shrink)
     if plan_file is not None:
         raise typer.Exit(_saved(config, plan_file, interface, allowed))
+    asked = Asked(
+        targets=target or (),
+        offering=offering_name(config, offering) if offering else "",
+        mode=mode,
+        ask=not auto_approve,
+        verbose=verbose,
+    )
+    raise typer.Exit(cycles(options.chosen(config, offering, mode), interface, allowed, **asked))
+
+
+def cycles(scopes: Iterable[Scope], interface: Interface, allowed: frozenset[str], **asked: Unpack[Asked]) -> int:
+    """A cycle for each of them; the exit code. An error of one does not stop the others, a signal does."""
     codes: list[int] = []
-    for cluster in options.chosen(config, offering, mode):
+    for one in scopes:
         if any(code > STOPPED for code in codes):
             break
         try:
-            with cluster.locked():
-                codes.append(
-                    cycle(
-                        cluster,
-                        interface,
-                        allowed,
-                        targets=target or (),
-                        offering=offering_name(config, offering) if offering else "",
-                        mode=mode,
-                        ask=not auto_approve,
-                        verbose=verbose,
-                    )
-                )
+            with one.locked():
+                codes.append(cycle(one, interface, allowed, **asked))
         except ReconcileError as error:
-            interface.problem(f"cluster {cluster.label}: {error.message}", error.hint)
+            interface.problem(f"cluster {one.label}: {error.message}", error.hint)
             codes.append(FAILED)
-    raise typer.Exit(worst(codes))
+    return worst(codes)
 
 
 def cycle(

@@ -8,9 +8,9 @@ import typer
 
 from reconciler.accounting import Accounting
 from reconciler.cli import options
-from reconciler.cli.apply import cycle
+from reconciler.cli.apply import Asked, cycles
 from reconciler.cli.backfill import backfill
-from reconciler.cli.interface import DONE, FAILED, Interface, worst
+from reconciler.cli.interface import DONE, FAILED, Interface
 from reconciler.clusters import offering_name
 from reconciler.config import Config
 from reconciler.errors import ReconcileError
@@ -71,26 +71,15 @@ def report(
     config = options.configuration(config_path)
     options.require_answer(auto_approve=auto_approve, json_output=json_output)
     interface = Interface(json_output=json_output, no_color=no_color)
-    codes = []
-    for one in chosen(config, offering):
-        try:
-            with one.locked():
-                codes.append(
-                    cycle(
-                        one,
-                        interface,
-                        options.allowed_guards(None, decrease=allow_decrease),
-                        targets=target or (),
-                        offering=offering_name(config, offering) if offering else "",
-                        mode=Mode.REPORT,
-                        ask=not auto_approve,
-                        verbose=verbose,
-                    )
-                )
-        except ReconcileError as error:
-            interface.problem(f"{one.label}: {error.message}", error.hint)
-            codes.append(FAILED)
-    raise typer.Exit(worst(codes))
+    asked = Asked(
+        targets=target or (),
+        offering=offering_name(config, offering) if offering else "",
+        mode=Mode.REPORT,
+        ask=not auto_approve,
+        verbose=verbose,
+    )
+    allowed = options.allowed_guards(None, decrease=allow_decrease)
+    raise typer.Exit(cycles(chosen(config, offering), interface, allowed, **asked))
 
 
 app.command()(backfill)
