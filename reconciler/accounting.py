@@ -326,7 +326,8 @@ class Accounting:
     def remember(self, *, refused: bool = False) -> str:
         """Forget what is too old in the journal; what a person should know of the store, or nothing."""
         try:
-            self.journal.close()
+            if not refused:
+                self.journal.close()
             self.journal.prune(self.config.reconcile.history_days)
         except ReconcileError as error:
             return f"the journal cannot be kept short: {error}"

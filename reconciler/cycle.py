@@ -14,7 +14,7 @@ from reconciler.accounting import Accounting, Part
 from reconciler.apply import Executor
 from reconciler.chains import Source, Standing
 from reconciler.config import Config, Offering, Runner
-from reconciler.errors import CommandError, LockedError, ReadError, ReconcileError
+from reconciler.errors import CommandError, LockedError, ReadError, ReconcileError, StalePlanError
 from reconciler.orders import with_orders
 from reconciler.outcome import Listener, Outcome
 from reconciler.people import Named, former, named, present
@@ -165,6 +165,9 @@ class Cluster:
         desired = self._own(built, reading, claims, allowed)
         check(desired, catalog_of(reading.state, reading.tres))
         orphans = frozenset(n for n, claim in claims.items() if claim.verdict == "unknown")
+        if self.config.reconcile.prune:  # what goes along with orphans is held as they are
+            going = {a.key[0] for a in desired.absent if a.kind == "slurm.account"}
+            orphans |= going - claims.keys() - _consented(built)
         screened = self._guarded(diff(desired, reading.state), built, reading, orphans, allowed)
         cut = self.cuts(screened.changes, desired, allowed)
         screened = replace(screened, changes=guard.propagate(cut, reading.state))
@@ -286,7 +289,8 @@ class Cluster:
         A name that is forgotten is a stranger's later: its association is an orphan then, and left alone.
         """
         try:
-            self.journal.close()
+            if not refused:
+                self.journal.close()
             self.recall.keep(doubtful=refused, accepted=self._shrink_accepted)
             self.journal.prune(self.config.reconcile.history_days)
             if self._reported and not self._to_report:
@@ -321,7 +325,18 @@ class Cluster:
         reading = self.reader.read()
         require_fresh(plan, {**reading.state, **self._elsewhere(plan)})
         self._require_idle(plan)
+        self._require_budgets(plan)
         return reading
+
+    def _require_budgets(self, plan: Plan) -> None:
+        """Budgets that fall below what was used by now, where the site prevents that."""
+        notes = Desired()
+        held = [c for c in self.cuts(list(plan.changes), notes, plan.allowed) if c.blocked]
+        if held:
+            shown = "".join(f"\n  {c.address}: {c.blocked}" for c in held[:20])
+            raise StalePlanError(
+                f"Saved plan is stale; nothing was done. Since it was made:{shown}", "Make a new plan."
+            )
 
     def _require_idle(self, plan: Plan) -> None:
         """Jobs that began since the plan was made: its guards looked at those of that moment."""

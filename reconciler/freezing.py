@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,7 +18,7 @@ from reconciler.config import Maintenance
 from reconciler.errors import ReconcileError
 from reconciler.store import Store
 from reconciler.store.database import rows_of
-from reconciler.store.locks import holder, private
+from reconciler.store.locks import cluster_lock, holder, private
 from reconciler.store.tables import FREEZES
 
 FILE = "frozen.json"
@@ -59,19 +60,27 @@ class Freezer:
             with self.store.writing() as connection:
                 self.store.upsert(connection, FREEZES, [row])
         else:
-            self._keep([*(r for r in self._mended() if r["cluster"] != cluster), row])
+            with self._alone():
+                self._keep([*(r for r in self._mended() if r["cluster"] != cluster), row])
 
     def lift(self, cluster: str) -> bool:
         """Apply again (without a cluster: all of them); whether anything was frozen."""
-        rows = self._mended()
-        left = [r for r in rows if cluster and r["cluster"] != cluster]
-        if self.store.shared and rows:
-            with self.store.writing() as connection:
-                mine = delete(FREEZES).where(FREEZES.c.cluster == cluster) if cluster else delete(FREEZES)
-                connection.execute(mine)
-        elif rows:
-            self._keep(left)
+        with self._alone():
+            rows = self._mended()
+            left = [r for r in rows if cluster and r["cluster"] != cluster]
+            if self.store.shared and rows:
+                with self.store.writing() as connection:
+                    mine = delete(FREEZES).where(FREEZES.c.cluster == cluster) if cluster else delete(FREEZES)
+                    connection.execute(mine)
+            elif rows:
+                self._keep(left)
         return len(left) < len(rows)
+
+    def _alone(self) -> AbstractContextManager[None]:
+        """Nobody else changes the file meanwhile."""
+        if self.store.shared or not self.store.state_dir.exists():
+            return nullcontext()
+        return cluster_lock(self.store.state_dir, "freezes", patience=10)
 
     def _mended(self) -> list[dict[str, Any]]:
         """What is frozen; a file that cannot be understood is put aside by whoever sets things anew."""

@@ -32,6 +32,7 @@ class Recall:
         self.asked: set[str] = set()
         self.accepted: frozenset[str] = frozenset()
         self.orphans: set[str] = set()
+        self._named_again: frozenset[str] = frozenset()  # or gone
         self._reads: dict[str, Read] = {}
 
     def read(self) -> str:
@@ -43,7 +44,7 @@ class Recall:
             self.strangers = self.memory.strangers(today)
             self.accepted = self.memory.accepted()
         except ReconcileError as error:
-            return str(error)
+            return error.message
         return ""
 
     def counted(self, sources: Sequence[Source], claims: Mapping[str, Claim]) -> dict[str, tuple[int, int]]:
@@ -58,6 +59,7 @@ class Recall:
                 ended[claim.offering].add(name)
             elif claim.verdict == "unknown":
                 self.orphans.add(name)
+        self._named_again = self.accepted - claims.keys()
         found: dict[str, tuple[int, int]] = {}
         try:
             before = self.memory.reads()
@@ -82,6 +84,7 @@ class Recall:
         self.memory.remember(self.present - known)
         self.memory.remember_strangers(sorted(self.asked), self.clock().date())
         if not doubtful:
+            self.memory.forget_accepted(self._named_again)
             self.memory.remember_reads(self._reads, self.clock())
             if accepted:
                 self.memory.remember_accepted(sorted(self.orphans))

@@ -21,6 +21,8 @@ def inverse(entries: Sequence[Entry], actual: State, run: str) -> Desired:
         reason = f"as it was before run {run}"
         if address.kind not in KINDS or not on_cluster(address):
             desired.waiting.append(Note(address, "is not taken back: only the cluster's accounts and settings are"))
+        elif before is None and address.kind == "slurm.qos":
+            desired.waiting.append(Note(address, "is not taken back: others may use it by now"))
         elif before is None:
             present = actual.get(address)
             if present is not None and text in unsure:

@@ -23,11 +23,10 @@ def rolled_back(cluster: Cluster, run: str, *, allowed: frozenset[str] = frozens
     changes = diff(desired, reading.state)
     settings = cluster.config.reconcile
     activity = cluster.activity(changes, reading.cluster)
-    drain = settings.on_member_removal == "drain"
-    # nobody orders these removals, so that what is in use stays, whatever is allowed
+    # nobody orders these removals, so that what is in use stays, and no job is cancelled
     going = frozenset(a.key[0] for a in desired.absent if a.kind == "slurm.account")
     screened = guard.screen(
-        changes, reading.state, activity, settings.guards, drain=drain, orphans=going, allowed=allowed
+        changes, reading.state, activity, settings.guards, drain=True, orphans=going, allowed=allowed
     )
     changes = guard.propagate(cluster.cuts(screened.changes, desired, allowed), reading.state)
     live = [c for c in changes if not c.blocked]
@@ -48,7 +47,7 @@ def rolled_back(cluster: Cluster, run: str, *, allowed: frozenset[str] = frozens
         ),
         config_digest=cluster.config.digest,
         created=now_text(cluster.clock),
-        cancels_jobs=settings.on_member_removal == "cancel_jobs",
+        cancels_jobs=False,
         allowed=allowed,
     )
     found = guard.refusals(

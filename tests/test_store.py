@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -223,9 +225,52 @@ def test_nobody_is_told_to_remove_a_journal_that_is_well(tmp_path: Path, why: st
 
 
 def test_a_password_with_an_at_is_not_shown_as_a_host(tmp_path: Path) -> None:
-    with pytest.raises(ReconcileError, match="a second @") as error:
-        _ = Store(tmp_path, "postgresql://u:p4rt@hidden@127.0.0.1/x").place
-    assert "hidden" not in str(error.value)
+    for url in ("postgresql://u:p4rt@hidden@127.0.0.1/x", "postgresql://u:p4rt@b/hidden@127.0.0.1:1/x"):
+        with pytest.raises(ReconcileError, match="a second @") as error:
+            _ = Store(tmp_path, url).place
+        assert "hidden" not in str(error.value)
+
+
+def test_what_no_database_takes_spoils_no_journal(tmp_path: Path) -> None:
+    """Bytes that were no UTF-8 and NUL, in names of Waldur and in what sacctmgr prints."""
+    odd = "f\udcfcr \ud800 \0"
+    journal = Journal(Store(tmp_path), "one")
+    action = replace(change("a"), after={"parent": "root", "description": odd}, reason=odd)
+    with journal.run("digest", 1) as run:
+        run.tried([action], odd)
+        run.ended(action, "failed", 0.1, odd)
+    (kept,) = journal.entries()
+    assert kept.text == kept.reason == kept.command == "f\\udcfcr \\ud800 \\x00"
+    assert kept.after == action.after
+
+
+def test_a_process_that_has_the_number_of_a_dead_one_holds_nothing(tmp_path: Path) -> None:
+    lock = tmp_path / "locks" / "one.lock"
+    lock.parent.mkdir()
+    lock.write_text(f"process {os.getpid()} of root on head since 2026-01-01\n")
+    assert Store(tmp_path).held("one") is False
+    with cluster_lock(tmp_path, "one"):
+        assert Store(tmp_path).held("one") is True
+
+
+def test_a_journal_that_may_only_be_read_is_read(tmp_path: Path) -> None:
+    with Journal(Store(tmp_path), "one").run("digest", 0):
+        pass
+    code = "import sys; from pathlib import Path; from reconciler.store import Journal, Store\n"
+    code += "print([r.state for r in Journal(Store(Path(sys.argv[1])), '').runs()])"
+    places = [tmp_path, *tmp_path.rglob("*")]
+    for place in places:
+        place.chmod(0o500 if place.is_dir() else 0o400)
+    # root without the right to write what is read-only
+    less = ("setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override") if os.geteuid() == 0 else ()
+    try:
+        done = subprocess.run(
+            [*less, sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+    finally:
+        for place in places:
+            place.chmod(0o700)
+    assert done.stdout.strip() == "['done']", done.stderr
 
 
 def test_old_runs_are_forgotten(tmp_path: Path) -> None:
@@ -350,6 +395,23 @@ def test_a_freeze_outlives_the_database(tmp_path: Path) -> None:
     (tmp_path / "frozen.json").write_text("not JSON")
     with pytest.raises(ReconcileError, match=r"frozen\.json"):
         Freezer(Store(tmp_path), (), "UTC").frozen(("any",), now)
+
+
+def test_freezes_at_once_are_all_kept(tmp_path: Path) -> None:
+    now = datetime(2026, 11, 21, 12, tzinfo=UTC)
+    names = [f"c{n}" for n in range(12)]
+    Freezer(Store(tmp_path), (), "UTC").freeze("first", None, "", now)
+    with ThreadPoolExecutor(max_workers=6) as pool:
+        list(pool.map(lambda name: Freezer(Store(tmp_path), (), "UTC").freeze(name, None, "", now), names))
+    freezer = Freezer(Store(tmp_path), (), "UTC")
+    assert all(freezer.frozen((name,), now) for name in (*names, "first"))
+
+
+def test_orphans_that_are_named_again_are_forgotten(tmp_path: Path) -> None:
+    memory = Memory(Store(tmp_path), "one")
+    memory.remember_accepted(["a", "b"])
+    memory.forget_accepted(["b", "c"])
+    assert memory.accepted() == {"a"}
 
 
 def test_a_damaged_freeze_is_lifted_and_set_anew(tmp_path: Path) -> None:

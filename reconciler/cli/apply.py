@@ -213,6 +213,8 @@ def _saved(config: Config, path: Path, interface: Interface, allowed: frozenset[
                 continue
             if problem := cluster.remember(refused=True):
                 interface.warn(problem)
+            if not left:
+                cluster.journal.close()
             codes.append(perform(cluster, replace(plan, refusals=left), interface, None))
     return worst(codes)
 

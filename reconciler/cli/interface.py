@@ -56,6 +56,7 @@ class Interface:
 
     def problem(self, text: str, hint: str = "") -> None:
         """Say what went wrong, and what to do."""
+        text, hint = options.HIDDEN.text(text), options.HIDDEN.text(hint)
         if self.json:
             typer.echo(events.diagnostic("error", text, hint))
         else:
@@ -63,6 +64,7 @@ class Interface:
 
     def warn(self, text: str) -> None:
         """Say what should be known."""
+        text = options.HIDDEN.text(text)
         if self.json:
             typer.echo(events.diagnostic("warning", text))
         else:

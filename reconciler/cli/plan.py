@@ -96,6 +96,11 @@ def plan(
 
 def _say_frozen(served: Sequence[Scope], plans: Sequence[Plan]) -> None:
     for cluster, plan in zip(served, plans, strict=True):
-        if frozen := frozen_now(cluster, plan):
+        try:
+            frozen = frozen_now(cluster, plan)
+        except ReconcileError as error:  # a plan needs no leave
+            options.errors().print(f"Warning: {error}", style="yellow")
+            continue
+        if frozen is not None:
             said = f"Warning: cluster {plan.cluster} is {frozen.text}. Apply does nothing; to go on: {frozen.lifted_by}"
             options.errors().print(said, style="yellow")

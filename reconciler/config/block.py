@@ -208,7 +208,8 @@ class ReconcileBlock(Section):
         try:
             parts = urlsplit(value.get_secret_value())
             whole = parts.scheme.partition("+")[0] == "postgresql" and (parts.port or 1) > 0
-            whole = whole and parts.netloc.count("@") < 2  # the rest of a password would count as the host
+            # the rest of a password would count as host or database
+            whole = whole and value.get_secret_value().partition("?")[0].count("@") < 2
         except ValueError:
             whole = False
         if not whole:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import logging
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, func, inspect, select, text
 from sqlalchemy.dialects import postgresql, sqlite
@@ -207,9 +209,17 @@ class Store:
             if self.shared:
                 self._engine = create_engine(_with_driver(self.url), poolclass=NullPool)
             else:
-                self._engine = create_engine(f"sqlite:///{self.path}", poolclass=NullPool, connect_args={"timeout": 20})
-                event.listen(self._engine, "connect", _careful)
+                self._engine = self._sqlite()
         return self._engine
+
+    def _sqlite(self) -> Engine:
+        if self.path.exists() and not (os.access(self.path, os.W_OK) and os.access(self.path.parent, os.W_OK)):
+            # what may not be written is read as it stands: WAL would make files beside it
+            url = f"sqlite:///file:{quote(str(self.path))}?mode=ro&immutable=1&uri=true"
+            return create_engine(url, poolclass=NullPool)
+        engine = create_engine(f"sqlite:///{self.path}", poolclass=NullPool, connect_args={"timeout": 20})
+        event.listen(engine, "connect", _careful)
+        return engine
 
     @contextmanager
     def _connected(self, *, mend: bool = False) -> Iterator[Connection]:
@@ -218,7 +228,7 @@ class Store:
                 if not self._current:
                     self._migrate(connection)
                 yield connection
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, UnicodeError) as error:
             if mend and not self.shared and any(sign in str(error) for sign in _BROKEN):
                 self._put_aside()
                 raise self.problem(f"{_first_line(error)}: put aside, the next run begins anew") from None
@@ -271,10 +281,8 @@ def _upgrade(connection: Connection) -> None:
 def _parsed(url: str) -> URL:
     try:
         parsed = make_url(url)
-        if "@" in (parsed.host or ""):  # the rest of a password would count as the host, and be shown
-            raise ConfigError(
-                "reconcile.store: a second @ before the host", "Write an @ of the password as %40, a / as %2F."
-            )
+        if url.partition("?")[0].count("@") > 1:  # the rest of a password would count as host or database, and be shown
+            raise ConfigError("reconcile.store: a second @", "Write an @ of the password as %40, a / as %2F.")
         return parsed
     except (ArgumentError, ValueError):  # their messages quote the URL
         raise ConfigError(

@@ -91,6 +91,7 @@ class Run:
         """
         if why := self.stop():
             raise StoppedError(f"stopped by {why}")
+        command = _storable(command)[:_LONGEST_COMMAND]
         with self._lock:
             self._journal.store.require_locks()
             fresh = [c for c in changes if c.address not in self._rows]
@@ -109,8 +110,8 @@ class Run:
                         "action": change.action.value,
                         "before": _json(change.before),
                         "after": _json(change.after),
-                        "reason": change.reason,
-                        "command": command[:_LONGEST_COMMAND],
+                        "reason": _storable(change.reason),
+                        "command": command,
                         "tried": self._journal.now(),
                         "outcome": "",
                         "text": "",
@@ -120,7 +121,7 @@ class Run:
                     found[change.address] = int(key[0]) if key is not None else 0
             self._kept(written)
             self._rows |= found
-            self._commands |= again | dict.fromkeys(found, command[:_LONGEST_COMMAND])
+            self._commands |= again | dict.fromkeys(found, command)
 
     def _then(self, address: Address, command: str) -> str:
         """All that was tried for an object, one command per line, oldest first."""
@@ -131,7 +132,8 @@ class Run:
         with self._lock:
             number = self._rows.get(change.address)
             if number is not None:
-                self._ended[number] = {"key": number, "new_outcome": outcome, "new_seconds": seconds, "new_text": text}
+                told = {"new_outcome": outcome, "new_seconds": seconds, "new_text": _storable(text)}
+                self._ended[number] = {"key": number, **told}
 
     def finish(self, state: str) -> None:
         """Write what is left, and how the run ended."""
@@ -252,6 +254,11 @@ class Journal:
 def _entry(row: Mapping[str, Any]) -> Entry:
     values = {k: v for k, v in row.items() if k != "id"}
     return Entry(**{**values, "before": json.loads(row["before"]), "after": json.loads(row["after"])})
+
+
+def _storable(text: str) -> str:
+    """A text without what no database takes: bytes that were no UTF-8, and NUL."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
 def _json(values: Mapping[str, Value] | None) -> str:

@@ -15,6 +15,8 @@ from pathlib import Path
 
 from reconciler.errors import LockedError, ReconcileError
 
+_PATIENCE = 0.3  # who only asks whether a lock is held has it for a moment
+
 
 def private(directory: Path) -> None:
     """Make a directory for this user alone, with those above it as usual."""
@@ -28,23 +30,24 @@ def lock_file(state_dir: Path, cluster: str) -> Path:
 
 
 def alive(state_dir: Path, cluster: str) -> bool | None:
-    """Whether the process that was last named in a lock still runs here; None where nobody may know."""
+    """Whether somebody holds a lock; None where this user may not know."""
     try:
-        found = re.match(r"process (\d+) ", lock_file(state_dir, cluster).read_text(encoding="utf-8"))
-        if found is None:
-            return False
-        os.kill(int(found[1]), 0)
-    except (FileNotFoundError, ProcessLookupError):
+        handle = os.open(lock_file(state_dir, cluster), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
         return False
-    except PermissionError:
-        return True
-    except (OSError, ValueError):
+    except OSError:
         return None
-    return True
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
 
 
 @contextmanager
-def cluster_lock(state_dir: Path, cluster: str, *, patience: float = 0.0) -> Iterator[None]:
+def cluster_lock(state_dir: Path, cluster: str, *, patience: float = _PATIENCE) -> Iterator[None]:
     """Hold the lock of a cluster. Raises :class:`LockedError` with the holder's name, after some seconds of patience.
 
     The kernel drops the lock when its holder ends, however it ends, so a crashed one never blocks.

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from sqlalchemy import Table, select
+from sqlalchemy import Table, bindparam, delete, select
 
 from reconciler.store.database import Store
 from reconciler.store.tables import ABSENT, ACCEPTED, READS, REPORTED, STRANGERS, USERNAMES
@@ -139,6 +139,14 @@ class Memory:
     def remember_accepted(self, accounts: Iterable[str]) -> None:
         """Keep which orphans a person knows of."""
         self._write(ACCEPTED, [{"cluster": self.cluster, "account": a} for a in accounts])
+
+    def forget_accepted(self, accounts: Iterable[str]) -> None:
+        """A portal names them again, or they are gone."""
+        rows = [{"gone": a} for a in accounts]
+        if rows:
+            mine = delete(ACCEPTED).where(ACCEPTED.c.cluster == self.cluster, ACCEPTED.c.account == bindparam("gone"))
+            with self.store.writing() as connection:
+                connection.execute(mine, rows)
 
     def _write(self, table: Table, rows: Sequence[Mapping[str, object]]) -> None:
         if rows:

@@ -217,7 +217,7 @@ def test_a_state_directory_that_is_none(world: World, tmp_path: Path) -> None:
 
 
 def test_a_state_directory_that_is_read_only(world: World) -> None:
-    """Plans are made without memory; what cannot be written down is not done."""
+    """What is there is read; what cannot be written down is not done."""
     site, _, slurm = world
     before = slurm.state()
     site.write()
@@ -230,7 +230,7 @@ def test_a_state_directory_that_is_read_only(world: World) -> None:
     less = ("setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override")
     environment = {**os.environ, "WALDUR_SITE_AGENT_CONFIG": str(site.path), **site.environment}
     try:
-        for command, code in ((("plan",), 0), (("apply", "--auto-approve"), 1)):
+        for command, code in ((("plan",), 0), (("history",), 0), (("apply", "--auto-approve"), 1)):
             ran = subprocess.run(
                 [*less, sys.executable, "-m", "reconciler", *command],
                 cwd=ROOT,
@@ -240,7 +240,7 @@ def test_a_state_directory_that_is_read_only(world: World) -> None:
                 check=False,
             )
             assert ran.returncode == code, ran.stdout + ran.stderr
-            assert str(state) in ran.stdout + ran.stderr
+            assert code == 0 or str(state) in ran.stderr
         assert slurm.state() == before
     finally:
         for place, mode in modes.items():

@@ -110,8 +110,9 @@ def test_the_same_tables_and_journal(url: str, tmp_path: Path) -> None:
     memory.remember([("o", "p", "ann"), ("o", "p", "ann")])
     memory.remember([("o", "p", "ann")])
     assert Memory(Store(tmp_path, url), "one").usernames() == {("o", "p"): frozenset({"ann"})}
-    with Journal(store, "one").run("digest", 0):
-        pass
+    with Journal(store, "one").run("digest", 0) as run:
+        odd = "\udcfc \0"
+        run.tried([Change(account("a"), Action.CREATE, None, {"description": odd}, odd)], odd)
     assert [r.state for r in Journal(Store(tmp_path, url), "one").runs()] == ["done"]
     assert list(tmp_path.iterdir()) == []  # nothing beside it
 

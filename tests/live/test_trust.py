@@ -189,6 +189,27 @@ def test_what_is_tried_again_one_by_one_is_in_the_journal(world: World, tmp_path
     assert "then: sacctmgr" in site("history", "--address", "slurm.account[a_one]").out
 
 
+def test_what_died_is_said_until_an_apply_goes_on(world: World, tmp_path: Path) -> None:
+    site, portal, slurm = world
+    portal.edit("one", limits={"cpu": 9})
+    real = slurm.run("which", "sacctmgr").strip()
+    deadly = tmp_path / "bin"
+    deadly.mkdir()
+    (deadly / "sacctmgr").write_text(f'#!/bin/sh\ncase "$*" in *show*) exec {real} "$@";; esac\nkill -9 $PPID\n')
+    (deadly / "sacctmgr").chmod(0o755)
+    assert site.process("apply", "--auto-approve", PATH=f"{deadly}:{os.environ['PATH']}").code == -9
+    assert "interrupted" in site("history").out
+    everything = portal.world["resources"]
+    portal.world["resources"] = []
+    portal.push()
+    assert site("apply", "--auto-approve").code == 3
+    portal.world["resources"] = everything
+    portal.push()
+    healed = site("apply", "--auto-approve")
+    assert healed.code == 0 and "was interrupted; half done" in healed.err
+    assert "was interrupted" not in site("apply", "--auto-approve").err
+
+
 def test_history_by_address_and_time(world: World) -> None:
     site, portal, _slurm = world
     portal.edit("one", limits={"cpu": 7})
@@ -245,7 +266,61 @@ def test_a_saved_plan_cancels_no_job_that_it_did_not_show(world: World) -> None:
     assert slurm.users_of("a_one") == {"tbalice"}
 
 
+def test_a_rollback_takes_no_qos_and_no_job(world: World) -> None:
+    site, portal, slurm = world
+    site.document["reconcile"]["qos"] = {"gold": {}}
+    portal.user("tbcarol", "climate")
+    assert site("apply", "--auto-approve").code == 0
+    run = last_run(site)
+    job = slurm.submit("a_one", "tbcarol", 60)
+    try:
+        done = site("rollback", run, "--auto-approve")
+        assert done.code in (0, 4), done.both
+        assert "others may use it by now" in done.out
+        assert slurm.run("squeue", "-h", "-j", job, "-o", "%u").strip() == "tbcarol"
+        assert slurm.users_of("a_two") == {"tbalice", "tbbob"}  # there she had nothing to do
+        assert slurm.shown("a_one", "MaxSubmit", "tbcarol") == "0"
+    finally:
+        slurm.run("scancel", job)
+        slurm.wait()
+        slurm.sacctmgr("delete", "qos", "where", "name=gold", check=False)
+
+
+def test_a_saved_plan_cuts_no_budget_that_was_used_since(world: World, tmp_path: Path) -> None:
+    site, portal, slurm = world
+    site.document["reconcile"]["guards"] = {"prevent_downgrade": True}
+    portal.edit("one", limits={"cpu": 0})
+    path = str(site.directory / "cut.plan")
+    assert site("plan", "--out", path).code == 0
+    real = slurm.run("which", "scontrol").strip()
+    fake = tmp_path / "bin"
+    fake.mkdir()
+    used = r"s/\(Account=a_one UserName= .*GrpTRESMins=cpu=[0-9]*\)([0-9]*)/\1(500)/"
+    (fake / "scontrol").write_text(
+        f'#!/bin/sh\ncase "$*" in *assoc_mgr*) {real} "$@" | sed "{used}";; *) exec {real} "$@";; esac\n'
+    )
+    (fake / "scontrol").chmod(0o755)
+    stale = site("apply", path, PATH=f"{fake}:{os.environ['PATH']}")
+    assert stale.code == 1, stale.both
+    assert "its budget falls below what was used" in stale.err
+    assert slurm.shown("a_one", "GrpTRESMins") == "cpu=60000"
+    assert site("apply", path).code == 0
+
+
 # ---------------------------------------------------------------------- freezes
+
+
+def test_a_freeze_that_cannot_be_read_stops_no_plan(world: World) -> None:
+    site, portal, _slurm = world
+    portal.edit("one", limits={"cpu": 7})
+    (site.directory / "state" / "frozen.json").write_text("[{")
+    path = site.directory / "x.plan"
+    planned = site("plan", "--out", str(path))
+    assert planned.code == 0 and path.exists()
+    assert "it cannot be told whether apply is frozen" in planned.err
+    assert site("apply", "--auto-approve").code == 1
+    assert site("unfreeze").code == 0
+    assert site("apply", "--auto-approve").code == 0
 
 
 def test_frozen_means_plans_and_nothing_else(world: World) -> None:
@@ -329,6 +404,30 @@ def test_an_offering_that_shrank_since_the_last_run(world: World) -> None:
     assert site("apply", "--auto-approve").code in (0, 4)  # accepted once, known from then on
 
 
+def test_an_accepted_shrink_is_accepted_once(world: World) -> None:
+    site, portal, slurm = world
+    for n in range(8):
+        portal.resource(f"r{n}", backend_id=f"a_r{n}", limits={"cpu": 1})
+    assert site("apply", "--auto-approve").code == 0
+    everything = list(portal.world["resources"])
+
+    def answers(number: int) -> None:
+        portal.world["resources"] = everything[:number]
+        portal.push()
+
+    answers(5)
+    assert site("apply", "--auto-approve", "--accept-shrink").code == 0
+    assert site("apply", "--auto-approve").code == 0
+    answers(10)
+    assert site("apply", "--auto-approve").code == 0
+    answers(7)
+    assert site("apply", "--auto-approve").code == 0
+    answers(5)
+    refused = site("apply", "--auto-approve")
+    assert refused.code == 3, refused.both  # step by step is no way around it
+    assert len(slurm.accounts()) == 13
+
+
 def test_accounts_of_what_ended_long_ago_hide_no_shrinking(world: World) -> None:
     """They stay while a guard keeps them, and are missed no more only once."""
     site, portal, slurm = world
@@ -393,6 +492,22 @@ def test_usage_that_cannot_be_known_holds_what_ended(world: World) -> None:
         slurm.sql("rename table testbed_job_gone to testbed_job_table;")
     assert site("apply", "--auto-approve").code == 0
     assert "a_one" not in slurm.accounts()
+
+
+def test_a_project_that_goes_with_its_orphan_is_held_as_it_is(world: World) -> None:
+    site, portal, slurm = world
+    portal.user("tbcarol", "fusion")
+    portal.resource("other", backend_id="a_other", project="fusion", limits={"cpu": 1})
+    assert site("apply", "--auto-approve").code == 0
+    slurm.sacctmgr("add", "user", "tbcarol", "account=p_fusion")
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    slurm.ran("p_fusion", "tbcarol", f"{yesterday:%Y-%m-%dT01:00:00}", f"{yesterday:%Y-%m-%dT02:00:00}", "cpu=1")
+    slurm.sacctmgr("remove", "user", "where", "name=tbcarol", "account=p_fusion")
+    portal.world["resources"] = [r for r in portal.world["resources"] if r["name"] != "other"]
+    portal.push()
+    site.document["reconcile"].update(prune=True, guards={"min_resources_share": 0, "min_read_share": 0})
+    site("apply", "--auto-approve", "--allow", "delete_with_usage")
+    assert "p_fusion" in slurm.accounts()
 
 
 def test_an_orphan_in_use_is_never_pruned(world: World) -> None:
