@@ -211,6 +211,11 @@ class Slurm:
             if not self.run("squeue", "-h", check=False).strip():
                 break
             subprocess.run(["sleep", "0.1"], check=True)
+        # an end that slurmdbd is told of later would come back as a row of its own, with nothing allocated
+        for _ in range(300):
+            if self.sql("select count(*) from testbed_job_table where time_end = 0;").split()[-1] == "0":
+                break
+            time.sleep(0.1)
         # what other tests ran is no usage of this one's accounts
         self.sql("delete from testbed_job_table;")
         # a cluster that never ran a job cannot be told from a query that fails

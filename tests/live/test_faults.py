@@ -28,7 +28,8 @@ def world(site: Program, slurm: Slurm, portal: StandIn) -> World:
         portal.resource(name, backend_id=f"a_{name}", limits={"cpu": 1})
     for user in ("tbalice", "tbbob"):
         portal.user(user, "climate")
-    assert site("apply", "--auto-approve").code == 0
+    done = site("apply", "--auto-approve")
+    assert done.code == 0, done.both
     portal.edit("one", limits={"cpu": 5})
     portal.resource("three", backend_id="a_three", limits={"cpu": 3})
     portal.leave("tbbob", "climate")

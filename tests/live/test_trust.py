@@ -29,7 +29,8 @@ def world(site: Program, slurm: Slurm, portal: StandIn) -> World:
         portal.resource(name, backend_id=f"a_{name}", limits={"cpu": 1})
     for user in ("tbalice", "tbbob"):
         portal.user(user, "climate")
-    assert site("apply", "--auto-approve").code == 0
+    done = site("apply", "--auto-approve")
+    assert done.code == 0, done.both
     return site, portal, slurm
 
 
