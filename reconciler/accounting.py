@@ -26,7 +26,7 @@ from reconciler.state.facts import Facts
 from reconciler.state.model import Address, Desired, Note, Obj, State
 from reconciler.state.period import Period, recent
 from reconciler.state.usage import Accounted
-from reconciler.store import Journal, store_of
+from reconciler.store import Journal, Store, store_of
 from reconciler.store.journal import Stop, never
 from reconciler.usage import ALLOW_DECREASE, Account, desired
 
@@ -67,6 +67,8 @@ class Accounting:
         runner: CommandRunner,
         portals: Mapping[str, Portal] | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        *,
+        store: Store | None = None,
     ) -> None:
         self.config = config
         self.label = label
@@ -74,7 +76,7 @@ class Accounting:
         self.runner = runner
         self.clock = clock
         self.portals = portals if portals is not None else {o.name: portal_of(o, config) for o in self.offerings}
-        self.journal = Journal(store_of(config), label, clock)
+        self.journal = Journal(store or store_of(config), label, clock)
         self._unread: dict[str, ReconcileError] = {}  # offerings whose portal did not answer
         self._sacct: dict[str, SacctSource] = {}
         self._sources: dict[str, UsageSource] = {}

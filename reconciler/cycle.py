@@ -92,7 +92,9 @@ class Cluster:
         self.recall = Recall(Memory(self.store, self.label), clock)
         self.journal = Journal(self.store, self.label, clock)
         self.portals = dict(portals or {o.name: portal_of(o, config) for o in offerings})
-        self.accounting = Accounting(config, f"{USAGE}{self.label}", offerings, self.runner, self.portals, clock)
+        # one store, so that every action looks at both locks
+        usage = f"{USAGE}{self.label}"
+        self.accounting = Accounting(config, usage, offerings, self.runner, self.portals, clock, store=self.store)
         self._to_report: set[Address] = set()
         self._usage_elsewhere = False  # another process tells it at this moment
         self._shrink_accepted = False

@@ -20,6 +20,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import text
 
+from reconciler.clusters import clusters
+from reconciler.config import load
 from reconciler.errors import LockedError, ReconcileError
 from reconciler.state.diff import Action, Change
 from reconciler.state.kinds import account
@@ -165,6 +167,21 @@ def test_a_server_that_is_away(tmp_path: Path) -> None:
         Memory(Store(tmp_path, f"postgresql://reconcile:{PASSWORD}@127.0.0.1:1/postgres"), "one").usernames()
     assert "127.0.0.1" in str(caught.value)
     assert PASSWORD not in str(caught.value)
+
+
+def test_a_cluster_looks_after_its_lock_and_that_of_usage(
+    site: Program, portal: StandIn, slurm: Slurm, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.document["reconcile"]["store"] = url
+    monkeypatch.setenv("SLURM_CONF", slurm.environment["SLURM_CONF"])
+    (cluster,) = clusters(load(site.write()))
+    with cluster.locked():
+        cluster.store.require_locks()
+        with Store(site.directory, url).writing() as connection:
+            lost = "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' order by pid limit 1"
+            connection.execute(text(lost))
+        with pytest.raises(ReconcileError, match="the session that held the lock is gone"):
+            cluster.store.require_locks()
 
 
 WORKER = """
