@@ -529,7 +529,8 @@ def test_soft_delete_keeps_the_account_and_restore_brings_it_back(site_: Site) -
     site, portal, slurm = site_
     site.document["offerings"][0]["backend_settings"]["soft_delete"] = True
     ordered(portal, "Terminate")
-    assert site("apply", "--auto-approve").code == 0
+    done = site("apply", "--auto-approve")
+    assert done.code == 0, done.both
     assert portal.found("order", "old", "Terminate")["state"] == "done"
     assert slurm.shown("a_old", "GrpTRESMins") == "cpu=0"
     assert slurm.users_of("a_old") == set()

@@ -33,6 +33,7 @@ LAST = f"{NOW.year - (NOW.month == 1)}-{(NOW.month - 2) % 12 + 1:02d}"
 def used(site: Program, slurm: Slurm, portal: StandIn) -> Program:
     """Two allocations with members, as apply makes them, and nothing used yet."""
     site.document["offerings"][0]["backend_components"] = COMPONENTS
+    site.document["offerings"][0]["reporting_backend"] = "slurm"
     site.document["reconcile"]["usage_minutes"] = 0
     portal.resource("climate-a", backend_id="a_climate-a", limits={"cpu": 100, "mem": 1000, "gpu": 10})
     portal.resource("fusion-b", project="fusion", backend_id="a_fusion-b", limits={"cpu": 100, "mem": 10, "gpu": 1})
