@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from reconciler.config import Guards
 from reconciler.state.diff import Action, Change
-from reconciler.state.model import Note, tres_of
+from reconciler.state.model import Address, Note, tres_of
 
 KEY = "prevent_downgrade"
 
@@ -32,40 +32,41 @@ def below_used(
     allowed: frozenset[str] = frozenset(),
 ) -> Cuts:
     """Say which budgets would fall below what was used, and block those where the site prevents it."""
-    result: list[Change] = []
-    warnings: list[Note] = []
+    texts = {}
     for change in changes:
         spent = used.get(change.address.key[0], {})
         cut = {t: limit for t, limit in _lowered(change).items() if limit < spent.get(t, 0)}
-        if not cut:
-            result.append(change)
-            continue
-        words = ", ".join(f"{t} to {limit}, {spent[t]} are used" for t, limit in sorted(cut.items()))
-        text = f"its budget falls below what was used ({words} TRES-minutes): no job of it runs any more"
-        if guards.prevent_downgrade and KEY not in allowed:
-            blocked = f"{text} (reconcile.guards.{KEY}, or --allow {KEY})"
-            result.append(replace(change, blocked=change.blocked or blocked))
-        else:
-            warnings.append(Note(change.address, text, min(change.offerings, default="")))
-            result.append(change)
-    return Cuts(result, warnings)
+        if cut:
+            words = ", ".join(f"{t} to {limit}, {spent[t]} are used" for t, limit in sorted(cut.items()))
+            text = f"its budget falls below what was used ({words} TRES-minutes): no job of it runs any more"
+            texts[change.address] = text
+    return _said(changes, texts, guards, allowed)
 
 
 def unknown(changes: Sequence[Change], why: str, guards: Guards, allowed: frozenset[str] = frozenset()) -> Cuts:
     """The same where nobody can tell what was used: what may fall below it is said, or blocked."""
+    text = f"its budget falls, and what was used cannot be found out: {why}"
+    return _said(changes, {c.address: text for c in changes if _lowered(c)}, guards, allowed)
+
+
+def prevented(guards: Guards, allowed: frozenset[str]) -> bool:
+    """Whether such cuts are blocked, and not only said."""
+    return guards.prevent_downgrade and KEY not in allowed
+
+
+def _said(changes: Sequence[Change], texts: Mapping[Address, str], guards: Guards, allowed: frozenset[str]) -> Cuts:
+    """Block the changes that something is to be said of, or only say it."""
     result: list[Change] = []
     warnings: list[Note] = []
     for change in changes:
-        if not _lowered(change):
-            result.append(change)
-            continue
-        text = f"its budget falls, and what was used cannot be found out: {why}"
-        if guards.prevent_downgrade and KEY not in allowed:
+        text = texts.get(change.address)
+        if text is not None and prevented(guards, allowed):
             blocked = f"{text} (reconcile.guards.{KEY}, or --allow {KEY})"
             result.append(replace(change, blocked=change.blocked or blocked))
-        else:
+            continue
+        if text is not None:
             warnings.append(Note(change.address, text, min(change.offerings, default="")))
-            result.append(change)
+        result.append(change)
     return Cuts(result, warnings)
 
 

@@ -332,6 +332,8 @@ class Cluster:
 
     def _require_budgets(self, plan: Plan) -> None:
         """Budgets that fall below what was used by now, where the site prevents that."""
+        if not cuts.prevented(self.config.reconcile.guards, plan.allowed):
+            return
         notes = Desired()
         held = [c for c in self.cuts(list(plan.changes), notes, plan.allowed) if c.blocked]
         if held:

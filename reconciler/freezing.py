@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,8 +14,9 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim
 from sqlalchemy import delete, select
 
-from reconciler.config import Maintenance
+from reconciler.config import Maintenance, Offering
 from reconciler.errors import ReconcileError
+from reconciler.state.naming import fold
 from reconciler.store import Store
 from reconciler.store.database import rows_of
 from reconciler.store.locks import cluster_lock, holder, private
@@ -37,6 +38,11 @@ class Frozen:
         """In a line."""
         until = f"until {self.until.isoformat(timespec='minutes')}" if self.until else "until somebody lifts it"
         return f"frozen {until}: {self.reason}"
+
+
+def labels(offerings: Iterable[Offering]) -> set[str]:
+    """What the clusters of offerings are called before SLURM is asked."""
+    return {fold(o.backend_settings.cluster_name or "default") for o in offerings}
 
 
 class Freezer:

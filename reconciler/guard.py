@@ -104,7 +104,7 @@ def screen(
                     if isinstance(turned, Note):
                         waiting.append(turned)
                         continue
-                    change, blocked = turned, turned.blocked  # noqa: PLW2901
+                    change, blocked = turned, turned.blocked  # noqa: PLW2901  # what it was turned into
         result.append(replace(change, blocked=blocked) if blocked else change)
     return Screened(result, waiting, busy)
 

@@ -12,7 +12,7 @@ import typer
 from reconciler.cli import options
 from reconciler.config import Config
 from reconciler.errors import FrozenError, ReconcileError
-from reconciler.freezing import Freezer
+from reconciler.freezing import Freezer, labels
 from reconciler.state.naming import fold
 from reconciler.store import store_of
 
@@ -49,7 +49,7 @@ def freeze(
     shown = f"until {end.isoformat(timespec='minutes')}" if end else "until: reconcile unfreeze"
     options.output().print(f"Frozen, {where}: nothing is applied {shown}.")
     store = store_of(config)
-    for label in [named] if named else sorted(labels(config)):
+    for label in [named] if named else sorted(_slurm(config)):
         if store.held(label):
             options.output().print(f"An apply on {label} is under way: it ends what it planned.")
 
@@ -65,9 +65,8 @@ def unfreeze(config_path: options.ConfigOption = None, cluster: ClusterOption = 
         raise FrozenError(f"it is {still.text}", f"To go on: {still.lifted_by}")
 
 
-def labels(config: Config) -> set[str]:
-    """What the clusters are called before SLURM is asked."""
-    return {fold(o.backend_settings.cluster_name or "default") for o in config.offerings if o.uses_slurm}
+def _slurm(config: Config) -> set[str]:
+    return labels(o for o in config.offerings if o.uses_slurm)
 
 
 def known(config: Config, cluster: str) -> str:
@@ -75,7 +74,7 @@ def known(config: Config, cluster: str) -> str:
 
     Where the configuration leaves the name to SLURM, any name may be right.
     """
-    names = labels(config) | {"dwdi"}
+    names = _slurm(config) | {"dwdi"}
     if cluster and fold(cluster) not in names and "default" not in names:
         raise ReconcileError(f"--cluster {cluster}: not in the configuration", f"Clusters: {', '.join(sorted(names))}.")
     return fold(cluster)
@@ -83,8 +82,7 @@ def known(config: Config, cluster: str) -> str:
 
 def require_thawed(config: Config, offering: str = "") -> None:
     """Raise :class:`FrozenError` while everything is frozen, or a cluster of the offering (of any without a name)."""
-    chosen = [o for o in config.offerings if offering in ("", o.name)]
-    names = {fold(o.backend_settings.cluster_name or "default") for o in chosen}
+    names = labels(o for o in config.offerings if offering in ("", o.name))
     frozen = freezer(config).frozen(names, datetime.now(UTC))
     if frozen is not None:
         raise FrozenError(f"{frozen.text}; nothing was done", f"To go on: {frozen.lifted_by}")

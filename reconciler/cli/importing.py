@@ -59,6 +59,7 @@ def import_(
             interface.plan(plan, title=f"Cluster {plan.cluster}", nothing=NOTHING)
             if plan.changes and (auto_approve or interface.agreed()):
                 with cluster.locked():
+                    # defaults bind the loop's variables, and mypy infers no type for such a lambda
                     outcome = interface.run(plan, lambda listener, c=cluster, p=plan: offer(c, p, listener))  # type: ignore[misc]
                 interface.result(outcome)
                 codes.append(FAILED if outcome.failures else DONE)

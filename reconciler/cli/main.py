@@ -62,7 +62,7 @@ def run(arguments: list[str] | None = None) -> None:
     """Run the program; always ends in ``SystemExit``, never in a traceback."""
     for stream in (sys.stdout, sys.stderr):
         # names of foreign encodings are shown escaped instead of ending the program
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # TextIO, as it is typed, lacks it
     sys.exit(_run(arguments))
 
 

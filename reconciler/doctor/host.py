@@ -14,8 +14,7 @@ from reconciler.config import Config
 from reconciler.config.secrets import exposure, readers
 from reconciler.doctor.finding import Finding, Level, asked
 from reconciler.errors import ReconcileError
-from reconciler.freezing import Freezer
-from reconciler.state.naming import fold
+from reconciler.freezing import Freezer, labels
 from reconciler.store import store_of
 
 _ENOUGH, _TOO_LITTLE = 100 << 20, 10 << 20  # bytes free for the journal
@@ -83,10 +82,9 @@ def _state_dir(path: Path) -> Iterator[Finding]:
 
 
 def _frozen(config: Config) -> Finding:
-    names = {fold(o.backend_settings.cluster_name or "default") for o in config.offerings}
     freezer = Freezer(store_of(config), config.reconcile.maintenance, config.timezone)
     try:
-        found = freezer.frozen(names, datetime.now(UTC))
+        found = freezer.frozen(labels(config.offerings), datetime.now(UTC))
     except ReconcileError as error:
         return Finding("this host", "freeze", Level.ERROR, error.message, error.hint)
     if found is not None:

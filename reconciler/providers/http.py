@@ -110,7 +110,7 @@ def whole(response: requests.Response, timeout: float) -> requests.Response:
             size += len(data)
             if time.monotonic() - began > longest or size > _LARGEST:
                 raise EndlessError(f"the answer did not end within {longest:g} s, after {size} bytes")
-        response._content, response._content_consumed = b"".join(parts), True  # type: ignore[attr-defined]
+        response._content, response._content_consumed = b"".join(parts), True  # type: ignore[attr-defined]  # as it does
     except ProtocolError as error:
         raise requests.exceptions.ChunkedEncodingError(error) from error
     except DecodeError as error:

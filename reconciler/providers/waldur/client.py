@@ -258,7 +258,7 @@ class ReconcileClient(WaldurClient):  # type: ignore[misc]  # the base is untype
     def rows(self, endpoint: str, filters: Mapping[str, object], fields: Iterable[str]) -> list[dict[str, Any]]:
         """All rows of a list endpoint, with just these keys."""
         query = {**filters, "field": list(fields), "page_size": PAGE_SIZE}
-        return self._query_resource_list(endpoint, query)  # type: ignore[no-any-return]
+        return self._query_resource_list(endpoint, query)  # type: ignore[no-any-return]  # untyped base
 
     def service_provider_rows(
         self, service_provider_uuid: str, action: str, fields: Iterable[str]
