@@ -35,9 +35,34 @@ def run(title: str, environment: dict[str, str], *argv: str, expected: tuple[int
     """Print a command, run it, and stop when it does not end as it should."""
     print(f"\n\033[1m## {title}\033[0m" if sys.stdout.isatty() else f"\n## {title}")
     print(f"$ {shlex.join(argv)}\n", flush=True)
-    code = subprocess.run([str(BIN / argv[0]), *argv[1:]], env=environment, check=False).returncode
+    program = str(BIN / argv[0]) if (BIN / argv[0]).exists() else argv[0]
+    code = subprocess.run([program, *argv[1:]], env=environment, check=False).returncode
     if code not in expected:
         sys.exit(f"quickstart: {shlex.join(argv)} ended with {code}, expected {expected}")
+
+
+def money(directory: str) -> dict[str, str]:
+    """The environment with a stand-in of MOAB's accounting manager in a directory of its own."""
+    subprocess.run([sys.executable, "-m", "tests.standin.mam.install", f"{directory}/bin"], check=True)
+    return {
+        **os.environ,
+        "PATH": f"{directory}/bin:{os.environ['PATH']}",
+        "RECONCILE_EXAMPLE_STATE": directory,
+        "RECONCILE_EXAMPLE_BIN": f"{directory}/bin",
+        "MAM_LEDGER": f"{directory}/bin/mam",
+    }
+
+
+def seed(example: str, environment: dict[str, str]) -> None:
+    """What is on the cluster already: a command of its own in each line, sacctmgr's without the word."""
+    file = ROOT / "examples" / example / "cluster.txt"
+    for line in file.read_text().splitlines() if file.exists() else ():
+        words = shlex.split(line, comments=True)
+        if words:
+            own = words[0].startswith("mam-")
+            directory = environment["RECONCILE_EXAMPLE_BIN"]
+            argv = [f"{directory}/{words[0]}", *words[1:]] if own else [f"{directory}/sacctmgr", "-i", *words]
+            subprocess.run(argv, env=environment, check=True, capture_output=True)
 
 
 def emulate(directory: str) -> dict[str, str]:
@@ -59,19 +84,15 @@ def main() -> None:
     os.chdir(ROOT)
     install()
     directory = tempfile.mkdtemp(prefix="reconcile-demo-")
-    environment = emulate(directory)
+    environment = money(directory) if example == "moab" else emulate(directory)
     try:
-        seed = ROOT / "examples" / example / "cluster.txt"
-        for line in seed.read_text().splitlines() if seed.exists() else ():
-            if line and not line.startswith("#"):
-                argv = [str(BIN / "sacctmgr"), "-i", *shlex.split(line)]
-                subprocess.run(argv, env=environment, check=True, capture_output=True)
+        seed(example, environment)
         reconcile = ("reconcile",)
         run("What would change, and why?", environment, *reconcile, "plan", "-c", config)
         run("Make it so.", environment, *reconcile, "apply", "-c", config, "--auto-approve", expected=(0, 4))
         run("Nothing is left to do.", environment, *reconcile, "plan", "-c", config)
-        if example == "quickstart":
-            tour(environment, config)
+        if example in TOURS:
+            TOURS[example](environment, config)
     finally:
         shutil.rmtree(directory)
 
@@ -95,6 +116,19 @@ def tour(environment: dict[str, str], config: str) -> None:
     run("What is wrong with this account, and what mends it? (exit code 2)", environment, *diagnose, expected=(2,))
     run("Heal it.", environment, "reconcile", "apply", "-c", config, "--auto-approve")
     run("And now?", environment, *diagnose)
+
+
+def tour_of_money(environment: dict[str, str], config: str) -> None:
+    """Money that somebody put in by hand, and its way back."""
+    run("Somebody deposits 250 by hand.", environment, "mam-deposit", "-f", "2", "-z", "250")
+    run("bob is removed by hand, too.", environment, *["mam-modify-account", "-a", "a_ice", "--del-user", "bob"])
+    diagnose = ("reconcile", "diagnose", "a_ice", "-c", config)
+    run("What is wrong with this account, and what mends it? (exit code 2)", environment, *diagnose, expected=(2,))
+    run("Heal it.", environment, "reconcile", "apply", "-c", config, "--auto-approve")
+    run("And now?", environment, *diagnose)
+
+
+TOURS = {"quickstart": tour, "moab": tour_of_money}
 
 
 if __name__ == "__main__":

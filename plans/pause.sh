@@ -7,8 +7,8 @@ set -eu
 # create slurm.qos["slowdown"]: reconcile.qos.slowdown in the configuration
 sacctmgr -i add qos name=paused,slowdown
 
-# update slurm.account["a_overdrawn"]: resource "Overdrawn" desired.yaml#0 of offering "Pause and downscale", limits cpu=10 mem=1, downscaled
-# update slurm.account["a_unpaid"]: resource "Unpaid" desired.yaml#1 of offering "Pause and downscale", limits cpu=10 mem=1, paused
+# update slurm.account["a_overdrawn"]: resource "Overdrawn" desired.yaml#0 of offering "Pause and downscale", cpu = 10 k-Hours (limits.cpu) x 60000, mem = 1 gb-Hours (limits.mem) x 61440, downscaled
+# update slurm.account["a_unpaid"]: resource "Unpaid" desired.yaml#1 of offering "Pause and downscale", cpu = 10 k-Hours (limits.cpu) x 60000, mem = 1 gb-Hours (limits.mem) x 61440, paused
 sacctmgr -i modify account where name=a_overdrawn cluster=default set qos=slowdown defaultqos=slowdown
 sacctmgr -i modify account where name=a_unpaid cluster=default set qos=paused defaultqos=paused
 

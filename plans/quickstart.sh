@@ -13,8 +13,8 @@ sacctmgr -i add account name=c_nordic cluster=default parent=root 'description=n
 # create slurm.account["p_climate"]: project "Climate" has resources here
 sacctmgr -i add account name=p_climate cluster=default parent=c_nordic description=climate organization=p_climate
 
-# create slurm.account["a_climate-model"]: resource "Climate model" desired.yaml#0 of offering "Quickstart", limits cpu=100 mem=128
-# create slurm.account["a_ocean-model"]: resource "Ocean model" desired.yaml#1 of offering "Quickstart", limits cpu=20 mem=64
+# create slurm.account["a_climate-model"]: resource "Climate model" desired.yaml#0 of offering "Quickstart", cpu = 100 k-Hours (limits.cpu) x 60000, mem = 128 gb-Hours (limits.mem) x 61440
+# create slurm.account["a_ocean-model"]: resource "Ocean model" desired.yaml#1 of offering "Quickstart", cpu = 20 k-Hours (limits.cpu) x 60000, mem = 64 gb-Hours (limits.mem) x 61440
 sacctmgr -i add account name=a_climate-model cluster=default parent=p_climate 'description=climate model' organization=p_climate qos=normal GrpTRESMins=cpu=6000000,mem=7864320
 sacctmgr -i add account name=a_ocean-model cluster=default parent=p_climate 'description=ocean model' organization=p_climate qos=normal GrpTRESMins=cpu=1200000,mem=3932160
 

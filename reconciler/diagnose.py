@@ -7,25 +7,16 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from reconciler.config import Offering
-from reconciler.cycle import Planned
-from reconciler.state import kinds
-from reconciler.state.diff import Action, Change, equal
+from reconciler.cycle.scope import Planned
+from reconciler.providers.base import Backend, Conversion
+from reconciler.state import budget, compare
+from reconciler.state.diff import Action, Change, same
 from reconciler.state.facts import Resource
-from reconciler.state.kinds import KINDS
-from reconciler.state.model import UNMANAGED, Address, Obj, Refused, Value, accepts, json_value, plain, target
-from reconciler.state.naming import fold
-from reconciler.state.units import UnitError, decimal
-
-#: SLURM's spelling of the fields, as reports use it
-LABELS = {
-    "grp_tres_mins": "GrpTRESMins",
-    "grp_tres": "GrpTRES",
-    "max_tres_mins": "MaxTRESMins",
-    "grp_submit_jobs": "GrpSubmitJobs",
-    "max_submit_jobs": "MaxSubmitJobs",
-    "default_qos": "DefaultQOS",
-    "default_account": "DefaultAccount",
-}
+from reconciler.state.kinds import KINDS, Role, is_account, is_member, role_of
+from reconciler.state.model import Address, Obj
+from reconciler.state.names import fold
+from reconciler.state.tree import Tree
+from reconciler.state.values import UNMANAGED, Refused, Value, accepts, json_value, plain, target
 
 
 @dataclass(frozen=True)
@@ -41,34 +32,16 @@ class Comparison:
     units: str = ""
 
 
-@dataclass(frozen=True)
-class Conversion:
-    """How one Waldur amount became SLURM's."""
-
-    component: str
-    waldur_value: str
-    waldur_unit: str
-    tres: str
-    factor: str
-    slurm_value: int
-    slurm_unit: str = "TRES-minutes"
-
-    def text(self) -> str:
-        """The sentence of the report."""
-        return (
-            f"Waldur: {self.waldur_value} {self.waldur_unit} -> SLURM: {self.slurm_value} {self.slurm_unit} "
-            f"(factor: {self.factor})"
-        )
-
-
 @dataclass
 class Report:
     """Everything about one account. ``status``: ok, mismatch, missing, refused, unmanaged, unknown."""
 
     account: str
     cluster: str
+    backend: Backend
     status: str = "unknown"
     actual: Obj | None = None
+    budget: Obj | None = None  # where that is an object of its own
     resource: Resource | None = None
     offering: Offering | None = None
     policy: Mapping[str, object] | None = None
@@ -79,6 +52,12 @@ class Report:
     changes: list[Change] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     refused: bool = False
+    remote: bool = False  # commands of this host go to another cluster
+
+    def sentence(self, one: Conversion) -> str:
+        """How an amount became a limit, in a line."""
+        there = f"{self.backend.title}: {one.value} {one.cluster_unit}"
+        return f"Waldur: {one.amount} {one.unit} -> {there} (factor: {one.factor})"
 
     @property
     def issues(self) -> int:
@@ -86,34 +65,32 @@ class Report:
         return sum(c.status != "ok" for c in self.comparisons)
 
 
-def diagnose(planned: Planned, name: str) -> Report | None:
+def diagnose(planned: Planned, name: str, backend: Backend) -> Report | None:
     """The report on one account, or None when neither the cluster nor Waldur knows it."""
-    account = fold(name)
-    address = kinds.account(account)
+    account, shape = fold(name), backend.shape
+    address = shape.account_at(account)
     actual = planned.reading.state.get(address)
     wanted = planned.desired.objects.get(address)
-    report = Report(account, planned.reading.cluster, actual=actual)
+    report = Report(account, planned.reading.cluster, backend, actual=actual, remote=planned.plan.remote)
     report.offering, report.resource = planned.built.resources.get(account, (None, None))
-    report.users = sorted(
-        a.key[1] for a in planned.reading.state if a.kind == "slurm.association" and a.key[0] == account
-    )
-    report.notes = _notes(planned, account)
+    report.users = Tree(planned.reading.state).people(account)
+    report.notes = _notes(planned, address)
     if actual is None and wanted is None and not report.notes:
         return None
-    family = [address, *_ancestors(planned, account)]
+    own = [a for a in shape.budget_of(account) if a in planned.reading.state or a in planned.desired.objects]
+    report.budget = next((planned.reading.state[a] for a in own if a in planned.reading.state), None)
+    family = [address, *own, *_ancestors(planned, address)]
     people = {
-        a
-        for s in (planned.reading.state, planned.desired.objects)
-        for a in s
-        if a.kind == "slurm.association" and a.key[0] == account
+        a for s in (planned.reading.state, planned.desired.objects) for a in s if is_member(a) and a.key[0] == account
     }
-    users = {kinds.user(a.key[1]) for a in people}
-    related = {*family, *people, *users, *_qos(wanted)}
+    users = {shape.person_at(a.key[1]) for a in people} if shape.person else set()
+    related = {*family, *people, *users, *_catalogued(planned, address)}
     report.changes = [c for c in planned.changes if c.address in related]
     by_address: dict[Address, list[Change]] = {}
     for change in report.changes:
         by_address.setdefault(change.address, []).append(change)
-    report.conversions = conversions(report.offering, report.resource)
+    if report.offering is not None and report.resource is not None:
+        report.conversions = list(backend.explained(report.offering, report.resource))
     for one in family:
         _compare_object(report, planned, one, by_address)
     _compare_members(report, planned, sorted(people), by_address)
@@ -121,7 +98,7 @@ def diagnose(planned: Planned, name: str) -> Report | None:
         _compare_object(report, planned, one, by_address)
     report.refused = account in planned.built.refused
     for user, why in planned.built.refused_members.get(account, ()):
-        present = "member" if kinds.association(account, user) in planned.reading.state else "missing"
+        present = "member" if shape.member_at(account, user) in planned.reading.state else "missing"
         report.comparisons.append(Comparison(f"user[{user}]", "member", present, "blocked", why))
     if wanted is not None:
         report.expected = _expected(planned, address, wanted)
@@ -139,8 +116,8 @@ def _status(report: Report, wanted: Obj | None, actual: Obj | None) -> str:
     return "ok" if wanted is not None else "unmanaged"
 
 
-def _notes(planned: Planned, account: str) -> list[str]:
-    desired = planned.desired
+def _notes(planned: Planned, address: Address) -> list[str]:
+    desired, account = planned.desired, address.key[0]
     found = [
         note.text
         for group in (
@@ -153,28 +130,34 @@ def _notes(planned: Planned, account: str) -> list[str]:
         for note in group
         if account in note.address.key
     ]
-    held = desired.held.get(kinds.account(account))
-    gone = desired.absent.get(kinds.account(account))
+    held = desired.held.get(address)
+    gone = desired.absent.get(address)
     return list(dict.fromkeys([*found, *([held] if held else []), *([gone.reason] if gone else [])]))
 
 
-def _ancestors(planned: Planned, account: str) -> list[Address]:
+def _ancestors(planned: Planned, address: Address) -> list[Address]:
     """Accounts above it that are ours as well."""
+    tree = Tree.after(planned.desired, {}, made=True)
     found: list[Address] = []
-    current = planned.desired.objects.get(kinds.account(account))
-    while current is not None and len(found) < 10:
-        parent = current.values.get("parent")
-        if not isinstance(parent, str) or kinds.account(parent) not in planned.desired.objects:
+    for name in tree.lineage(address.key[0]):
+        above = Address(address.kind, (name,))
+        if above not in planned.desired.objects:
             break
-        found.append(kinds.account(parent))
-        current = planned.desired.objects[kinds.account(parent)]
+        found.append(above)
+    return found[1:]
+
+
+def _catalogued(planned: Planned, address: Address) -> list[Address]:
+    """Objects that the account's fields refer to by name, of which there may be several in a field."""
+    wanted, found = planned.desired.objects.get(address), []
+    for field_ in KINDS[address.kind].fields if wanted else ():
+        catalog = planned.reading.catalogs.get(field_.names)
+        if wanted is None or catalog is None or not catalog.kind or field_.compare is not compare.SET:
+            continue
+        value = wanted.values.get(field_.name)
+        names = value if isinstance(value, frozenset) else getattr(value, "wanted", frozenset())
+        found += [Address(catalog.kind, (n,)) for n in names] if isinstance(names, frozenset) else []
     return found
-
-
-def _qos(wanted: Obj | None) -> list[Address]:
-    value = wanted.values.get("qos") if wanted else None
-    names = value if isinstance(value, frozenset) else getattr(value, "wanted", frozenset())
-    return [kinds.qos(n) for n in names] if isinstance(names, frozenset) else []
 
 
 def _compare_object(
@@ -199,37 +182,45 @@ def _compare_object(
             )
         )
         return
-    prefix = "" if address.key[0] == report.account and address.kind == "slurm.account" else f"{address} "
-    written = {n for c in changes.get(address, ()) for n in c.changed()}
+    prefix = "" if address.key[0] == report.account and is_account(address) else f"{address} "
+    written = {n: c.blocked for c in changes.get(address, ()) for n in c.changed()}
     for name, want in wanted.values.items():
-        if want is UNMANAGED:
-            continue
         have = plain(present.values.get(name))
+        if want is UNMANAGED or (have is None and KINDS[address.kind].field(name).compare is compare.IF_KNOWN):
+            continue
         # the plan decides; a field that it would write differs, whatever it looks like
         status = (
             "mismatch"
-            if name in written or not (accepts(want, have) or equal(name, target(want, have), have))
+            if name in written or not (accepts(want, have) or same(address, name, target(want, have), have))
             else "ok"
         )
-        why = ""
+        why = wanted.reason if status == "mismatch" or role_of(address) is Role.PERSON else ""
         if status == "mismatch" and isinstance(want, Refused):
             status, why = "blocked", want.why
+        elif status == "mismatch" and written.get(name):
+            status, why = "blocked", written[name]
         _compare_field(report, prefix, address, name, target(want, have), have, status, why)
 
 
 def _compare_field(
     report: Report, prefix: str, address: Address, name: str, want: Value, have: Value, status: str, why: str
 ) -> None:
-    label = LABELS.get(name, name)
+    kind = KINDS[address.kind]
+    label = kind.field(name).title
     if status == "ok" and not isinstance(have, Mapping):
         want = have
+    own = address.key[0] == report.account
+    units = {c.limit: report.sentence(c) for c in report.conversions} if own and not is_member(address) else {}
+    sums = _sums(report.conversions) if own and name == kind.budget else {}
     if not isinstance(want, Mapping):
+        amount = budget.amounts(kind, want).get(kind.component) if name == kind.budget else None
+        why = _reason(sums.get(kind.component, ("", 0)), amount, status, why)
+        sentence = units.get(kind.component, "") if amount is not None else ""
         report.comparisons.append(
-            Comparison(prefix + label, json_value(want), json_value(have), status, why, str(address))
+            Comparison(prefix + label, json_value(want), json_value(have), status, why, str(address), sentence)
         )
         return
     present = have if isinstance(have, Mapping) else {}
-    units = {c.tres: c.text() for c in report.conversions} if not prefix else {}
     for tres in sorted(want.keys() | present.keys()):
         same = want.get(tres) == present.get(tres)
         report.comparisons.append(
@@ -238,11 +229,30 @@ def _compare_field(
                 want.get(tres),
                 present.get(tres),
                 "ok" if same else status,
-                "" if same else why,
+                _reason(sums.get(tres, ("", 0)), want.get(tres), status, "" if same else why),
                 str(address),
                 units.get(tres, ""),
             )
         )
+
+
+def _sums(conversions_: Sequence[Conversion]) -> dict[str, tuple[str, int | Decimal]]:
+    """By TRES, the arithmetic of its limit and what comes out."""
+    found: dict[str, list[Conversion]] = {}
+    for one in conversions_:
+        found.setdefault(one.limit, []).append(one)
+    return {
+        tres: ("; and ".join(c.arithmetic() for c in several), sum(c.value for c in several))
+        for tres, several in found.items()
+    }
+
+
+def _reason(summed: tuple[str, int | Decimal], wanted: object, status: str, why: str) -> str:
+    """Why a limit should be so; the arithmetic only where it is what the plan wants."""
+    arithmetic, total = summed
+    if not arithmetic or total != wanted or status == "blocked":
+        return why
+    return f"{arithmetic}; {why}" if why else arithmetic
 
 
 def _leaving(report: Report, address: Address, changes: Sequence[Change]) -> None:
@@ -286,42 +296,6 @@ def _expected(planned: Planned, address: Address, wanted: Obj) -> dict[str, obje
         if want is not UNMANAGED:
             have = plain(present.values.get(spec.name)) if present else spec.fresh
             value = have if accepts(want, have) else target(want, have)
-            result[LABELS.get(spec.name, spec.name)] = json_value(value)
-    result["users"] = sorted(
-        a.key[1] for a in planned.desired.objects if a.kind == "slurm.association" and a.key[0] == address.key[0]
-    )
+            result[spec.title] = json_value(value)
+    result["users"] = Tree(planned.desired.objects).people(address.key[0])
     return result
-
-
-def conversions(offering: Offering | None, resource: Resource | None) -> list[Conversion]:
-    """The unit conversion of every component, with the numbers of this resource."""
-    result: list[Conversion] = []
-    if offering is None or resource is None:
-        return result
-    for name, component in offering.backend_components.items():
-        amount: object = component.limit if component.accounting_type == "usage" else resource.limits.get(name)
-        if amount is None:
-            continue
-        factors = {fold(t): c.factor for t, c in component.target_components.items()} or {
-            fold(name): component.unit_factor
-        }
-        for tres, factor in factors.items():
-            try:
-                value = decimal(amount)
-                result.append(
-                    Conversion(
-                        name,
-                        _plain(value),
-                        component.waldur_unit,
-                        tres,
-                        _plain(factor),
-                        int(value * factor),
-                    )
-                )
-            except UnitError:
-                continue
-    return result
-
-
-def _plain(number: Decimal) -> str:
-    return f"{number.normalize():f}"

@@ -10,7 +10,9 @@ class ReconcileError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        return f"{self.message}\n  {self.hint}" if self.hint else self.message
+        # within other sentences (reasons, notes, the journal) a line break would have to be escaped
+        end = "" if self.message.endswith((".", ":", "?", "!")) else "."
+        return f"{self.message}{end} {self.hint}" if self.hint else self.message
 
 
 class ConfigError(ReconcileError):
@@ -19,6 +21,22 @@ class ConfigError(ReconcileError):
 
 class ReadError(ReconcileError):
     """A portal or cluster could not be read completely, so nothing may be planned from it."""
+
+
+class ConflictError(ReconcileError):
+    """Somebody else has moved the object on, so that what was asked does not fit the state it is in."""
+
+
+class GoneError(ReconcileError):
+    """The object is not there, or not to be seen."""
+
+
+class RefusedError(ReconcileError):
+    """What was asked is not taken as it stands; a part of it may be."""
+
+
+class DeniedError(ReconcileError):
+    """Whoever asked lacks the role for it."""
 
 
 class CommandError(ReadError):

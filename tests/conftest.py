@@ -11,15 +11,21 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 from hypothesis import HealthCheck, settings
 
 from reconciler.cli.main import run
+from reconciler.config import block
+from reconciler.store import elsewhere
+from tests import unix
 from tests.standin.portal import OFFERING, TOKEN, StandIn
 from tests.standin.warehouse import Warehouse
+
+if TYPE_CHECKING:  # it makes sites of what is here
+    from tests.emulator import Emulator
 
 settings.register_profile(
     "default", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
@@ -115,9 +121,27 @@ class Program:
             timeout=280,
             check=False,
             cwd=ROOT,
-            env={**os.environ, "WALDUR_SITE_AGENT_CONFIG": str(self.path), **self.environment, **environment},
+            env=self._environment(environment),
         )
         return self._ran(done.returncode, done.stdout, done.stderr)
+
+    def begun(
+        self, *arguments: str, out: int = subprocess.DEVNULL, err: int = subprocess.STDOUT, **environment: str
+    ) -> subprocess.Popen[str]:
+        """The program as a process that runs on while a test does something; its output to be read, or to nowhere."""
+        self.write()
+        return subprocess.Popen(
+            [sys.executable, "-m", "reconciler", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            text=True,
+            cwd=ROOT,
+            env=self._environment(environment),
+        )
+
+    def _environment(self, more: dict[str, str]) -> dict[str, str]:
+        return {**os.environ, "WALDUR_SITE_AGENT_CONFIG": str(self.path), **self.environment, **more}
 
     def _ran(self, code: int, out: str, err: str) -> Ran:
         for text in (out, err):
@@ -140,11 +164,28 @@ def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
     server.stop()
 
 
+@pytest.fixture(autouse=True)
+def no_other_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What this host keeps in the usual places is no test's business."""
+    monkeypatch.setattr(block, "SYSTEM_STATE", tmp_path / "nowhere")
+    monkeypatch.setattr(elsewhere, "PASSWD", tmp_path / "nobody")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "xdg"))
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+
+
 @pytest.fixture
 def portal(stand_in: StandIn) -> StandIn:
     """The stand-in with an empty offering."""
     stand_in.reset()
     return stand_in
+
+
+@pytest.fixture
+def emulator(tmp_path: Path) -> Emulator:
+    """A simulated cluster with nothing on it."""
+    from tests.emulator import Emulator
+
+    return Emulator(tmp_path)
 
 
 @pytest.fixture(scope="session")
@@ -165,7 +206,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """Unix users that the tests made go with the process that hands the tests out, so after the last of them."""
     if not hasattr(session.config, "workerinput") and MADE_USERS.exists():
         for name in MADE_USERS.read_text().split():
-            subprocess.run(["userdel", name], capture_output=True, check=False)
+            unix.remove(name)
         MADE_USERS.unlink()
 
 

@@ -8,6 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.conftest import Program, offering
+from tests.standin.portal import StandIn
+
 BIN = Path(sys.executable).parent
 
 
@@ -43,3 +46,15 @@ class Emulator:
         for line in file.read_text().splitlines() if file.exists() else ():
             if line and not line.startswith("#"):
                 self.sacctmgr(*shlex.split(line))
+
+
+def emulated(emulator: Emulator, portal: StandIn, directory: Path) -> Program:
+    """A head node on the simulated cluster, with one offering of a portal over real HTTP."""
+    program = Program(directory, emulator.environment)
+    program.document["offerings"] = [offering(portal.url)]
+    program.document["reconcile"] |= {
+        "qos": {"paused": {}, "slowdown": {}},
+        "runner": {"emulator": True, "slurm_bin_path": str(BIN)},
+        "http_retries": 0,
+    }
+    return program

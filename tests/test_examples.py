@@ -8,12 +8,15 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import ROOT, Program
 from tests.emulator import BIN, Emulator
+from tests.standin.mam.install import installed
 
 EXAMPLES = sorted(p.parent.name for p in (ROOT / "examples").glob("*/config.yaml"))
 
@@ -23,11 +26,27 @@ class Example(Program):
         return self.path
 
 
+def with_money(directory: Path, seed: Path) -> dict[str, str]:
+    """The environment of the example with MOAB, as ``quickstart.py`` makes it."""
+    binaries = directory / "bin"
+    environment = installed(binaries, directory / "mam")
+    for line in seed.read_text().splitlines():
+        if words := shlex.split(line, comments=True):
+            argv = [str(binaries / words[0]), *words[1:]]
+            subprocess.run(argv, env={**os.environ, **environment}, check=True, capture_output=True)
+    return {**environment, "RECONCILE_EXAMPLE_STATE": str(directory / "state"), "RECONCILE_EXAMPLE_BIN": str(binaries)}
+
+
 def seeded(name: str, directory: Path) -> Example:
     """The program of an example, with the example's cluster."""
-    emulator = Emulator(directory)
-    emulator.seed(ROOT / "examples" / name / "cluster.txt")
-    program = Example(directory, emulator.environment)
+    seed = ROOT / "examples" / name / "cluster.txt"
+    if name == "moab":
+        environment = with_money(directory, seed)
+    else:
+        emulator = Emulator(directory)
+        emulator.seed(seed)
+        environment = emulator.environment
+    program = Example(directory, environment)
     program.path = ROOT / "examples" / name / "config.yaml"
     return program
 
@@ -44,7 +63,7 @@ def test_the_plan_of_an_example(name: str, tmp_path: Path) -> None:
     found = {
         f"{name}.txt": text,
         f"{name}.json": json.dumps(document, indent=1) + "\n",
-        f"{name}.sh": script.replace(f"{BIN}/", ""),
+        f"{name}.sh": script.replace(f"{BIN}/", "").replace(f"{tmp_path}/bin/", ""),
     }
     for file, content in found.items():
         kept = ROOT / "plans" / file

@@ -17,6 +17,7 @@ from reconciler.config.envfile import Variables, parse
 from reconciler.config.legacy import document
 from reconciler.errors import ConfigError
 from tests.conftest import ROOT, Program, Ran
+from tests.fakes import in_front, log, program, refuse
 from tests.standin.portal import OFFERING, TOKEN, StandIn
 
 SECRET = "9e1132b9616ebfe943ddf632ca32bbb7e1109a32"
@@ -190,6 +191,12 @@ def test_all_errors_at_once(site: Path) -> None:
     ("old", "new", "says"),
     [
         ("limit: 16000", "limit: -1", "config-components.yaml:2: cpu.limit: Input should be greater"),
+        (
+            "limit: 16000",
+            "limit: 016000",
+            "config-components.yaml:2: cpu.limit: YAML reads 016000 as 7168: write 16000",
+        ),
+        ("limit: 16000", "limit: &x {a: *x}", "config-components.yaml:2: an alias"),
         ("limit: 16000", "limit: lots", "config-components.yaml:2: cpu.limit:"),
         ("  measured_unit: 'k-Hours' # of Waldur\n", "", "config-components.yaml:1: cpu.measured_unit: missing"),
         ("  accounting_type: limit\n", "", "config-components.yaml:6: gres/gpu.accounting_type: missing, and required"),
@@ -335,13 +342,10 @@ def process(directory: Path, *arguments: str, **environment: str) -> Ran:
 
 @pytest.mark.skipif(source.default_path().exists(), reason="this machine has a configuration of its own")
 def test_the_program_works_with_the_old_environment(site: Path, portal: StandIn) -> None:
-    program = site / "bin"
-    program.mkdir()
     asked = site / "asked"
-    (program / "docker").write_text(f'#!/bin/sh\necho "$@" >> {asked}\necho "no such container" >&2\nexit 1\n')
-    (program / "docker").chmod(0o755)
+    program(site / "bin", "docker", log(asked), refuse("no such container"))
     environment: dict[str, Any] = variables(PULL, WALDUR_API_URL=portal.url, WALDUR_API_TOKEN=TOKEN)
-    environment |= {"WALDUR_OFFERING_UUID": OFFERING, "PATH": f"{program}:{os.environ['PATH']}"}
+    environment |= {"WALDUR_OFFERING_UUID": OFFERING, "PATH": in_front(site / "bin")}
     checked = process(site, "config", "check", **environment)
     assert checked.code == 0, checked.err
     assert "environment: valid" in checked.out

@@ -1,156 +1,94 @@
-"""The promises under random edits, faults and deaths: the machine of ``tests/machine.py`` in memory.
+"""The promises under random edits, faults and deaths: the machine of ``tests/machine`` in memory.
 
 Real are the readers, the planner, the guards, the writers, the executor, the store and the command's own cycle.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
-from dataclasses import replace
-from datetime import UTC, datetime
-from functools import cache
-from pathlib import Path
-from typing import Any
+from collections import Counter
 
-from hypothesis import HealthCheck, settings
-
-from reconciler.config import Runner
-from reconciler.cycle import Cluster
+from reconciler.cycle.cluster import Cluster
 from reconciler.providers.slurm.read import SlurmReader
-from reconciler.state.facts import OfferingUser, Order, Resource
 from reconciler.state.model import State
-from reconciler.store import Store
-from tests.machine import PEOPLE, PROJECTS, Allocation, Machine, World, configured
-from tests.memory.cluster import CLUSTER, MemoryCluster, MemoryRunner
-from tests.memory.faults import Faults
-from tests.memory.portal import MemoryPortal
-
-NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
-# where a file is in memory as well, it is written through at once
-FAST = "/dev/shm" if Path("/dev/shm").is_dir() else None
-
-
-@cache
-def empty_store() -> bytes:
-    """The database after its migrations, which take longer than a run."""
-    with tempfile.TemporaryDirectory() as name:
-        store = Store(Path(name))
-        with store.writing():
-            pass
-        store.dispose()
-        return store.path.read_bytes()
+from tests.machine.product import Product
+from tests.machine.rules import Machine
+from tests.machine.size import worlds
+from tests.machine.slurm import SLURM
+from tests.machine.world import NEWCOMERS, PEOPLE, STRANGERS, World
+from tests.memory.cluster import CLUSTER, MemoryCluster
+from tests.memory.runner import MemoryRunner
+from tests.memory.world import PortalsInMemory
 
 
-class MemoryWorld:
+class MemoryWorld(PortalsInMemory):
     """Both sides in memory; the store is a file, as always."""
 
+    product: Product = SLURM
+
     def __init__(self) -> None:
-        self.directory = Path(tempfile.mkdtemp(prefix="reconcile-machine-", dir=FAST))
-        self.config = configured(self.directory)
-        (self.directory / "reconcile.sqlite3").write_bytes(empty_store())
-        self.faults = Faults()
+        homes = {"enable_user_homedir_account_creation": True, "default_homedir_umask": "0077"}
+        metered = {"reporting_backend": "slurm"}
+        super().__init__("slurm", {**metered, "backend_settings": homes}, metered)
         self.slurm = MemoryCluster()
-        self.portal = MemoryPortal(self.config.offerings[0], NOW, self.faults)
-        self.portal.users = {p: OfferingUser(p, p, state="OK") for p in PEOPLE}
+        for person in (*PEOPLE, *STRANGERS):
+            self.slurm.uid(person)
+        self.slurm.strangers = {*NEWCOMERS.values()}  # accounts on the host are made after the names
 
     def cluster(self) -> Cluster:
-        offerings = self.config.offerings
-        return Cluster(
-            self.config,
-            CLUSTER,
-            offerings,
-            Runner(),
-            lambda: NOW,
-            commands=MemoryRunner(self.slurm, self.faults),
-            portals={"O": self.portal},
-        )
+        return self.head_node(CLUSTER, MemoryRunner(self.slurm, self.faults))
 
     def read(self) -> State:
         return SlurmReader(MemoryRunner(self.slurm), CLUSTER).read().state
 
-    def sacctmgr(self, *arguments: str) -> None:
-        self.slurm.answer("sacctmgr", arguments, None)
+    def operate(self, command: str) -> None:
+        self.slurm.answer("sacctmgr", ("-i", *command.split()), None)
 
-    def allocation(self, name: str) -> Allocation | None:
-        one = self.portal.resources.get(name)
-        if one is None:
-            return None
-        underway = [o.type for o in self.portal.orders.values() if o.resource_uuid == name and self._open(o)]
-        return Allocation(
-            name,
-            one.project_slug,
-            one.state,
-            one.backend_id,
-            "".join(underway),
-            int(str(one.limits.get("cpu", 0))),
-            one.paused,
-            one.downscaled,
-            one.restrict_member_access,
-        )
+    def host(self, person: str, knows: bool) -> None:
+        self.slurm.uid(person)
+        (self.slurm.strangers.discard if knows else self.slurm.strangers.add)(person)
 
-    @staticmethod
-    def _open(order: Order) -> bool:
-        return order.state in ("pending-provider", "executing")
+    def unknown(self) -> set[str]:
+        return set(self.slurm.strangers)
 
-    def add(self, name: str, project: str, limit: int, *, ordered: bool) -> None:
-        customer = PROJECTS[project]
-        self.portal.resources[name] = Resource(
-            uuid=name,
-            name=f"Allocation {name}",
-            slug=name,
-            state="Creating" if ordered else "OK",
-            backend_id="",
-            project_uuid=project,
-            project_name=project,
-            project_slug=project,
-            customer_uuid=customer,
-            customer_name=customer,
-            customer_slug=customer,
-            limits={"cpu": limit},
-            last_sync="",
-        )
-        if ordered:
-            self.order(name, "Create")
+    def home(self, person: str) -> str | None:
+        uid, mode = self.slurm.homes.there.get(person, (-1, 0))
+        return "gone" if uid < 0 else f"{mode:04o}" if uid == self.slurm.uid(person) else "stolen"
 
-    def edit(self, name: str, **facts: Any) -> None:
-        self.portal.resources[name] = replace(self.portal.resources[name], **facts)
+    def home_by_hand(self, person: str, what: str) -> None:
+        homes, uid = self.slurm.homes.there, self.slurm.uid(person)
+        homes.pop(person, None)
+        if what != "gone":
+            homes[person] = (uid, 0o777) if what == "opened" else (uid + 500, 0o700)
 
-    def order(self, name: str, kind: str, limit: int | None = None) -> None:
-        uuid = f"order-{len(self.portal.orders)}"
-        limits = {} if limit is None else {"cpu": limit}
-        self.portal.orders[uuid] = Order(uuid, kind, "pending-provider", name, limits)
-
-    def members(self, project: str) -> set[str]:
-        return {p for p in self.portal.members.get(project, ()) if not self.portal.users[p].restricted}
-
-    def enter(self, person: str, project: str) -> None:
-        self.portal.members.setdefault(project, set()).add(person)
-
-    def leave(self, person: str, project: str) -> None:
-        self.portal.members.setdefault(project, set()).discard(person)
-
-    def restrict(self, person: str, restricted: bool) -> None:
-        self.portal.users[person] = replace(self.portal.users[person], restricted=restricted)
+    def spent(self, account: str) -> dict[str, int]:
+        found: Counter[str] = Counter()
+        for job in self.slurm.jobs:
+            if job.account == account and job.seconds:
+                found[job.user] += job.seconds
+        return dict(found)
 
     def jobs(self) -> set[tuple[str, str]]:
-        return set(self.slurm.jobs)
+        return {(j.account, j.user) for j in self.slurm.queued}
 
     def used(self) -> set[str]:
-        return set(self.slurm.used)
+        return self.slurm.used
 
     def work(self, account: str, user: str) -> None:
-        self.slurm.jobs.append((account, user))
+        self.slurm.begin(account, user)
 
     def use(self, account: str) -> None:
-        self.slurm.used.add(account)
+        self.slurm.begin(account, "ann", "COMPLETED", seconds=3600)
+
+    def runaway(self, account: str) -> bool:
+        self.slurm.begin(account, "ann", seconds=7200, runaway=True)
+        return True
+
+    def mend(self) -> None:
+        for job in [j for j in self.slurm.jobs if j.runaway]:
+            job.state, job.seconds, job.runaway = "COMPLETED", 0, False
 
     def rest(self) -> None:
-        self.slurm.jobs.clear()
-
-    def close(self) -> None:
-        shutil.rmtree(self.directory, ignore_errors=True)
+        self.slurm.end(self.slurm.queued)
 
 
 class InMemory(Machine):
@@ -160,15 +98,5 @@ class InMemory(Machine):
         return MemoryWorld()
 
 
-#: the same worlds each time; so many others with RECONCILE_MACHINE_EXAMPLES=500
-EXAMPLES = int(os.environ.get("RECONCILE_MACHINE_EXAMPLES", "0"))
-
 TestInMemory = InMemory.TestCase
-TestInMemory.settings = settings(
-    max_examples=EXAMPLES or 100,
-    stateful_step_count=20,
-    derandomize=not EXAMPLES,
-    database=None,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-)
+TestInMemory.settings = worlds(100)

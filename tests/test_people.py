@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reconciler import homes
-from reconciler.chains import Source
 from reconciler.config import Config, Offering, Runner, Usernames
-from reconciler.people import former, named
+from reconciler.cycle import homes
+from reconciler.desired.accounts import Source
+from reconciler.desired.people import former, named
+from reconciler.providers.host.kinds import homedir
 from reconciler.providers.runner import CommandRunner
-from reconciler.state import kinds
+from reconciler.state import waldur
 from reconciler.state.facts import Facts, OfferingUser
 from reconciler.store import Memory, Store
 
@@ -46,7 +47,7 @@ def test_a_person_who_waits_in_two_offerings_gets_one_name() -> None:
 def test_service_accounts_have_their_names() -> None:
     said = Facts(offering_users=(waiting("u1"),), service_users={"x": {"ALee": "robot"}})
     result = named([Source(offering("A"), said)], Usernames(), (), lambda names: frozenset())
-    assert result.desired.objects[kinds.offering_user("u1")].values["username"] == "alee2"
+    assert result.desired.objects[waldur.offering_user("u1")].values["username"] == "alee2"
 
 
 def test_offerings_of_one_cluster_keep_their_own_names() -> None:
@@ -84,4 +85,4 @@ def test_who_has_no_place_for_a_home_gets_none(tmp_path: Path) -> None:
     assert "no place for a home, so without homes: daemon, nobody" in found.desired.warnings[0].text
     (refused,) = found.desired.refused
     assert "gone" in refused.text
-    assert refused.address == kinds.homedir("sys")
+    assert refused.address == homedir("sys")

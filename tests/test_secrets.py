@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -16,11 +15,11 @@ import yaml
 
 from reconciler.cli import options
 from reconciler.cli.main import _unexpected
-from reconciler.config import load
+from reconciler.config import Veil, load
 from reconciler.errors import ConfigError
-from reconciler.providers.http import Veil
 from tests.conftest import Program, offering
 from tests.emulator import BIN, Emulator
+from tests.fakes import answer, in_front, program
 from tests.standin.portal import StandIn
 from tests.standin.proxies import Proxy, proxy
 from tests.standin.warehouse import CLIENT, Warehouse
@@ -121,6 +120,7 @@ def site(tmp_path: Path, portal: StandIn, warehouse: Warehouse, monkeypatch: pyt
             oidc_client_secret=MARKERS["oidc"],
             waldur_api_token_file=str(token_file),
             backend_settings={
+                "ldap": {"bind_password": MARKERS["url"]},  # of a part that is not used
                 "cscs_dwdi_api_url": warehouse.url,
                 "cscs_dwdi_client_id": CLIENT,
                 "cscs_dwdi_client_secret": MARKERS["client"],
@@ -149,20 +149,22 @@ def site(tmp_path: Path, portal: StandIn, warehouse: Warehouse, monkeypatch: pyt
         yield Site(program, kept, socks, http)
 
 
+#: what a cycle, a report and doctor run on a head node
+CLUSTER_PROGRAMS = ("sacctmgr", "sacct", "squeue", "scancel", "scontrol", "sshare", "munge", "id", "getent")
+
+
 def test_commands_of_the_cluster_get_no_secret_to_repeat(site: Site, tmp_path: Path) -> None:
     """Each of them fails and shows all that it knows: its arguments and its environment."""
     directory = tmp_path / "talkative"
-    directory.mkdir()
-    for name in ("sacctmgr", "sacct", "squeue", "scancel", "scontrol", "sshare", "munge", "id", "getent"):
-        (directory / name).write_text('#!/bin/sh\necho "$0: error: $* $(env | tr "\\n" " ")" >&2\nexit 1\n')
-        (directory / name).chmod(0o755)
-    program = site.program
-    program.environment = {"PORTAL_TOKEN": MARKERS["token"], "PATH": f"{directory}:{os.environ['PATH']}"}
-    about = program.document["offerings"][0]
+    for name in CLUSTER_PROGRAMS:
+        program(directory, name, 'echo "$0: error: $* $(env | tr "\\n" " ")" >&2', "exit 1")
+    run = site.program
+    run.environment = {"PORTAL_TOKEN": MARKERS["token"], "PATH": in_front(directory)}
+    about = run.document["offerings"][0]
     del about["waldur_api_token_file"]
     about.update(waldur_api_token="${PORTAL_TOKEN}", reporting_backend="slurm")
-    program.document["reconcile"]["runner"] = {}
-    said = program("plan").both
+    run.document["reconcile"]["runner"] = {}
+    said = run("plan").both
     assert "sacctmgr: error" in said and f"PATH={directory}" in said, "the command shows its environment"
     site.run_all()
 
@@ -198,6 +200,54 @@ def test_what_dwdi_repeats_is_shown_and_kept_nowhere(site: Site, warehouse: Ware
                 for token in warehouse.tokens():
                     assert token not in ran.both, ran.both
     site.run_all(("history", "--json"))
+
+
+EVERYTHING = " and ".join(MARKERS[n] for n in ("client", "socks", "oidc", "proxy", "sentry", "token", "url"))
+
+
+def test_waldur_repeats_secrets_of_other_parts(site: Site, portal: StandIn) -> None:
+    """In names, which reach plans, notes, the cluster and the journal, and in errors."""
+    for row in portal.world["resources"]:
+        row["name"] = f"{row['name']} {EVERYTHING}"
+    portal.world["resources"][0]["limits"] = {"node_hours": EVERYTHING}
+    portal.push()
+    assert "and …" in site.program("plan").both, "what Waldur says is shown without the secrets"
+    site.run_all()
+    for status in (200, 403, 500):
+        for body in (json.dumps({"detail": EVERYTHING}), json.dumps([{"uuid": EVERYTHING}]), f"<p>{EVERYTHING}</p>"):
+            portal.faults({"path": ".", "times": 9999, "status": status, "body": body})
+            site.run_all(("plan",), ("usage", "report", "--auto-approve"), ("doctor",), ("history", "--json"))
+    link = {"X-Result-Count": "2", "Link": f'<{portal.url}x?page=2&{MARKERS["client"]}=1>; rel="next"'}
+    portal.faults(
+        {"path": f"page=2|{MARKERS['client']}", "times": 9999, "status": 500, "body": "x"},
+        {"path": ".", "times": 9999, "status": 200, "body": '[{"uuid": "1"}]', "headers": link},
+    )
+    site.run_all(("plan",), ("doctor",))
+
+
+def test_dwdi_repeats_secrets_of_other_parts(site: Site, warehouse: Warehouse) -> None:
+    warehouse.hours("a_climate-a", MARKERS["token"], "2.5", date=f"{MONTH}-01", cluster="daint")
+    commands = (("usage", "show"), ("usage", "verify"), ("usage", "report", "--auto-approve"), ("plan",), ("doctor",))
+    assert "…" in site.program("usage", "report", "--auto-approve").both
+    site.run_all(*commands)
+    for status in (200, 400, 500):
+        for body in (json.dumps({"detail": EVERYTHING}), json.dumps({"accounts": [EVERYTHING]}), EVERYTHING):
+            warehouse.faults({"path": "/", "times": 99, "status": status, "body": body})
+            site.run_all(*commands, ("history", "--json"))
+
+
+def test_commands_of_the_cluster_repeat_secrets_of_other_parts(site: Site, tmp_path: Path) -> None:
+    directory = tmp_path / "knowing"
+    for name in CLUSTER_PROGRAMS:
+        program(directory, name, answer(EVERYTHING), f"{answer(f'error: {EVERYTHING}')} >&2", "exit $CODE")
+    site.program.environment = {"PATH": in_front(directory)}
+    site.program.document["offerings"][0]["reporting_backend"] = "slurm"
+    site.program.document["reconcile"]["runner"] = {}
+    for code in ("0", "1"):
+        site.program.environment["CODE"] = code
+        said = site.program("plan").both
+        assert "… and …" in said
+        site.run_all()
 
 
 def test_nobody_answers(site: Site) -> None:
@@ -274,7 +324,7 @@ def test_however_a_secret_is_written_it_is_taken_out() -> None:
         assert "0123456789" not in veil.text(f"before {text} after")
         assert b"0123456789" not in veil.body(f"before {text} after".encode())
     veil = Veil()
-    veil.hide_proxy("http://us%40er:pass%2Fword-long-enough@proxy:3128")
+    veil.hide_address("http://us%40er:pass%2Fword-long-enough@proxy:3128")
     basic = base64.b64encode(b"us@er:pass/word-long-enough").decode()
     assert veil.text(f"{basic} pass/word-long-enough pass%2Fword-long-enough") == "… … …"
 

@@ -17,14 +17,14 @@ from alembic.migration import MigrationContext
 from sqlalchemy import text
 
 from reconciler.config import Maintenance
+from reconciler.cycle.inverse import inverse
 from reconciler.errors import LockedError, ReconcileError
-from reconciler.freezing import Freezer, ends
-from reconciler.rollback import inverse
+from reconciler.providers.slurm.kinds import account
 from reconciler.state.diff import Action, Change
-from reconciler.state.kinds import account
 from reconciler.state.model import Obj
 from reconciler.store import Journal, Memory, Store
 from reconciler.store.database import HEAD
+from reconciler.store.freezes import Freezer, ends
 from reconciler.store.journal import Entry
 from reconciler.store.locks import cluster_lock
 from reconciler.store.tables import METADATA
@@ -136,8 +136,8 @@ import os, sys
 from pathlib import Path
 from reconciler.store import Journal, Store
 from reconciler.state.diff import Action, Change
-from reconciler.rollback import inverse
-from reconciler.state.kinds import account
+from reconciler.cycle.inverse import inverse
+from reconciler.providers.slurm.kinds import account
 from reconciler.state.model import Obj
 journal = Journal(Store(Path(sys.argv[1])), "one")
 with journal.run("digest", 2) as run:

@@ -10,20 +10,20 @@ from typing import Annotated, TypedDict, Unpack
 
 import typer
 
-from reconciler.accounting import Accounting, Part
+from reconciler.apply.record import Outcome
 from reconciler.cli import options
 from reconciler.cli.freezing import freezer
 from reconciler.cli.interface import BLOCKED, DONE, FAILED, REFUSED, STOPPED, Interface, worst
 from reconciler.cli.stopping import stopping
-from reconciler.clusters import Scope, accountings, clusters, offering_name
 from reconciler.config import Config
+from reconciler.cycle.scope import Planned, Scope
+from reconciler.cycle.scopes import offering_name, serving
 from reconciler.errors import ReconcileError
-from reconciler.freezing import Frozen
-from reconciler.outcome import Listener, Outcome
-from reconciler.plan import USAGE, Mode, Plan
-from reconciler.planfile import load
-from reconciler.providers.slurm.read import Reading
-from reconciler.store.journal import Stop
+from reconciler.plan.document import load
+from reconciler.plan.model import Plan
+from reconciler.plan.select import Mode
+from reconciler.store.freezes import Frozen
+from reconciler.store.names import USAGE, scope_name
 
 
 class Asked(TypedDict):
@@ -93,7 +93,7 @@ def cycles(scopes: Iterable[Scope], interface: Interface, allowed: frozenset[str
             with one.locked():
                 codes.append(cycle(one, interface, allowed, **asked))
         except ReconcileError as error:
-            interface.problem(f"cluster {one.label}: {error.message}", error.hint)
+            interface.problem(f"{scope_name(one.label)}: {error.message}", error.hint)
             codes.append(FAILED)
     return worst(codes)
 
@@ -118,10 +118,10 @@ def cycle(
         return code
     if ask and planned.plan.changes and not planned.plan.refusals and not interface.agreed():
         return FAILED
-    if problem := cluster.remember(refused=bool(planned.plan.refusals)):
+    if problem := cluster.remember(planned, refused=bool(planned.plan.refusals)):
         interface.warn(problem)
     # while a person thinks the world moves on, so then the preconditions are checked again
-    return perform(cluster, planned.plan, interface, None if ask else planned.reading)
+    return perform(cluster, planned.plan, interface, planned, again=ask)
 
 
 def say_interrupted(cluster: Scope, interface: Interface) -> None:
@@ -136,7 +136,7 @@ def say_interrupted(cluster: Scope, interface: Interface) -> None:
 def frozen_now(cluster: Scope, plan: Plan) -> Frozen | None:
     """Why a plan may not be applied now, if so."""
     # without a configured name a cluster is known by another before SLURM is asked
-    names = {name.removeprefix(USAGE) for name in (plan.cluster, cluster.label)}
+    names = cluster.names | {plan.cluster.removeprefix(USAGE)}
     return freezer(cluster.config).frozen(names, datetime.now(UTC))
 
 
@@ -152,9 +152,16 @@ def refused_while_frozen(cluster: Scope, interface: Interface, plan: Plan) -> in
 
 
 def perform(
-    cluster: Scope, plan: Plan, interface: Interface, reading: Reading | Part | None, *, while_frozen: bool = False
+    cluster: Scope,
+    plan: Plan,
+    interface: Interface,
+    planned: Planned | None = None,
+    *,
+    again: bool = False,
+    while_frozen: bool = False,
+    saved: bool = False,
 ) -> int:
-    """Apply a plan that was shown; the exit code."""
+    """Apply a plan that was shown; the exit code. One that was ``saved`` is applied whole or not at all."""
     # somebody may have frozen it while the question was open
     if not while_frozen and (code := refused_while_frozen(cluster, interface, plan)):
         return code
@@ -164,7 +171,12 @@ def perform(
         return REFUSED
     if plan.changes:
         with stopping() as stop:
-            outcome = interface.run(plan, lambda listener: _applied(cluster, plan, reading, listener, stop))
+            outcome = interface.run(
+                plan,
+                lambda listener: cluster.apply(
+                    plan, planned=planned, again=again, saved=saved, listener=listener, stop=stop
+                ),
+            )
         interface.result(outcome)
         if stop():
             left = len(plan.changes) - len(outcome.applied)
@@ -175,15 +187,7 @@ def perform(
             return FAILED
     elif interface.json:
         interface.result(Outcome())
-    return BLOCKED if plan.stuck else DONE
-
-
-def _applied(cluster: Scope, plan: Plan, reading: Reading | Part | None, listener: Listener, stop: Stop) -> Outcome:
-    if isinstance(cluster, Accounting):
-        part = reading if isinstance(reading, Part) else None
-        return cluster.apply(plan, reading=part, listener=listener, stop=stop)
-    here = reading if isinstance(reading, Reading) else None
-    return cluster.apply(plan, reading=here, listener=listener, stop=stop)
+    return FAILED if plan.unread else BLOCKED if plan.stuck else DONE
 
 
 def _saved(config: Config, path: Path, interface: Interface, allowed: frozenset[str]) -> int:
@@ -194,9 +198,9 @@ def _saved(config: Config, path: Path, interface: Interface, allowed: frozenset[
         )
     pairs: list[tuple[Scope, Plan]] = []
     for plan in plans:
-        found = _scope_of(config, plan)
+        found = serving(config, plan)
         if found is None:
-            raise ReconcileError(f"{path}: the plan is for cluster {plan.cluster!r}, which the configuration lacks")
+            raise ReconcileError(f"{path}: the plan is for {scope_name(plan.cluster)}, which the configuration lacks")
         pairs.append((found, plan))
     for cluster, plan in pairs:  # all or nothing: no cluster is touched while another's plan is stale
         cluster.require_fresh(plan)
@@ -204,7 +208,7 @@ def _saved(config: Config, path: Path, interface: Interface, allowed: frozenset[
     for cluster, plan in pairs:
         if any(code > STOPPED for code in codes):
             break
-        left = tuple(r for r in plan.refusals if r.key not in allowed)
+        left = tuple(r for r in plan.refusals if not r.allowed(allowed))
         with cluster.locked():
             say_interrupted(cluster, interface)
             interface.plan(plan)
@@ -215,12 +219,5 @@ def _saved(config: Config, path: Path, interface: Interface, allowed: frozenset[
                 interface.warn(problem)
             if not left:
                 cluster.journal.close()
-            codes.append(perform(cluster, replace(plan, refusals=left), interface, None))
+            codes.append(perform(cluster, replace(plan, refusals=left), interface, saved=True))
     return worst(codes)
-
-
-def _scope_of(config: Config, plan: Plan) -> Scope | None:
-    """What a saved plan was made for."""
-    if plan.cluster.startswith(USAGE):
-        return next((a for a in accountings(config) if a.label == plan.cluster), None)
-    return next((c for c in clusters(config) if (c.reader.cluster or plan.cluster).lower() == plan.cluster), None)

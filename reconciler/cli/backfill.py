@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -11,20 +11,18 @@ import typer
 from pydantic import SecretStr
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from reconciler.accounting import Accounting
 from reconciler.cli import options
 from reconciler.cli.freezing import freezer
-from reconciler.cli.interface import BLOCKED, DONE, FAILED, REFUSED, STOPPED, Interface, worst
+from reconciler.cli.interface import BLOCKED, DONE, FAILED, REFUSED, SILENT, STOPPED, Interface, worst
 from reconciler.cli.stopping import stopping
-from reconciler.clusters import accountings, offering_name
 from reconciler.config import Config
+from reconciler.cycle.part import Answered, Sources
+from reconciler.cycle.scopes import accountings, offering_name
+from reconciler.cycle.usage import Accounting
 from reconciler.errors import ConfigError, ReconcileError
-from reconciler.plan import USAGE, Plan
-from reconciler.render.text import plan_text, printable
-from reconciler.state.facts import Facts
+from reconciler.plan.model import Plan
 from reconciler.state.period import Period, span
-
-MonthOption = Annotated[str, typer.Option(metavar="YYYY-MM")]
+from reconciler.store.names import scope_name
 
 
 def backfill(
@@ -53,7 +51,8 @@ def backfill(
     """Load usage of past months into Waldur, month by month, oldest first.
 
     Run it again after an interruption: months that are already right are only read. A month that fails is named,
-    and the others are done. Exit codes: 0 all months are right, 1 one failed, 4 something is blocked.
+    and the others are done. Exit codes: 0 all months are right, 1 one failed, 4 something is blocked,
+    5 the source knows no job of anybody, so nothing is known.
 
     Example: reconcile usage backfill --from 2024-01 --to 2024-12 --token-file /etc/waldur/staff.token
     """
@@ -72,15 +71,18 @@ def backfill(
         if months[-1] > Period.of(one.clock(), config.timezone):
             raise ReconcileError(f"--to {months[-1]}: that month has not begun")
         try:
-            if staff_check and not dry_run:
-                _require_staff(one)
-            codes += _run(one, months, name, interface, documents, dry_run, allow_decrease, json_output, verbose)
+            staff = _require_staff(one) if staff_check and not dry_run else None
+            with options.progress(verbose=verbose) as progress:
+                told = one.facts(progress)
+            facts = {n: replace(f, staff=staff) for n, f in told.facts.items()}
+            known = Answered(facts, told.unread)
+            codes += _run(one, months, name, known, interface, documents, dry_run, allow_decrease, json_output)
         except ReconcileError as error:
-            interface.problem(f"{one.label}: {error.message}", error.hint)
+            interface.problem(f"{scope_name(one.label)}: {error.message}", error.hint)
             codes.append(FAILED)
     if json_output:
         typer.echo(json.dumps({"format_version": "1.0", "months": documents}, indent=2))
-    raise typer.Exit(worst(codes))
+    raise typer.Exit(worst([*codes, FAILED] if dry_run and interface.faults.found else codes))
 
 
 def _months(first: str, last: str) -> list[Period]:
@@ -106,51 +108,53 @@ def _with_token(config: Config, token_file: Path | None) -> Config:
     if not token or not token.isascii() or not token.isprintable() or " " in token:
         raise ReconcileError(f"--token-file {token_file}: holds no token", "It is a file with nothing but the token.")
     options.HIDDEN.hide(token)
+    config.veil.hide(token)
     offerings = tuple(o.model_copy(update={"waldur_api_token": SecretStr(token)}) for o in config.offerings)
     return config.model_copy(update={"offerings": offerings})
 
 
-def _require_staff(one: Accounting) -> None:
+def _require_staff(one: Accounting) -> bool:
     for offering in one.offerings:
-        if not one.portals[offering.name].staff():
+        ledger = one.portals[offering.name].ledger
+        if ledger is None or not ledger.staff():
             raise ReconcileError(
                 f"offering {offering.name}: the token is not a staff user's, and only staff may set past months of "
                 "usage-billed components; nothing was done",
                 "Give a staff user's token with --token-file; where all components are limit-billed, "
                 "--no-staff-check goes on with the provider's.",
             )
+    return True
 
 
 def _run(
     one: Accounting,
     months: list[Period],
     offering: str,
+    told: Answered,
     interface: Interface,
     documents: list[dict[str, object]],
     dry_run: bool,
     allow_decrease: bool,
     json_output: bool,
-    verbose: bool,
 ) -> list[int]:
-    with options.progress(verbose=verbose) as progress:
-        facts = one.facts(progress)
+    sources = one.sources()
     codes = []
     console = options.errors()
-    columns = (TextColumn(one.label), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("backfill", total=len(months))
+        task = bar.add_task(scope_name(one.label), total=len(months))
         for month in months:
             allowed = options.allowed_guards(None, decrease=allow_decrease)
             code, text, document = _month(
-                one, month, offering, facts, allowed, None if json_output else interface, dry_run
+                one, month, offering, told, sources, allowed, None if json_output else interface, dry_run
             )
             codes.append(code)
             if code > STOPPED:
                 break
             documents.append({"usage": one.label, "month": str(month), **document})
             if not json_output:
-                style = "red" if code == FAILED else "yellow" if code == BLOCKED else None
-                interface.console.print(f"{month}: {printable(text)}", style=style)
+                style = "red" if code in (FAILED, SILENT) else "yellow" if code == BLOCKED else None
+                interface.say(f"{month}: {text}", style=style)
             bar.advance(task)
     return codes
 
@@ -159,7 +163,8 @@ def _month(
     one: Accounting,
     month: Period,
     offering: str,
-    facts: Mapping[str, Facts],
+    told: Answered,
+    sources: Sources,
     allowed: frozenset[str],
     interface: Interface | None,
     dry_run: bool,
@@ -167,7 +172,7 @@ def _month(
     """One month: exit code, what to say, and the same for programs."""
     try:
         with one.locked():
-            return _locked_month(one, month, offering, facts, allowed, interface, dry_run)
+            return _locked_month(one, month, offering, told, sources, allowed, interface, dry_run)
     except ReconcileError as error:
         return FAILED, f"failed: {error}", {"state": "failed", "error": str(error)}
 
@@ -176,30 +181,35 @@ def _locked_month(
     one: Accounting,
     month: Period,
     offering: str,
-    facts: Mapping[str, Facts],
+    told: Answered,
+    sources: Sources,
     allowed: frozenset[str],
     interface: Interface | None,
     dry_run: bool,
 ) -> tuple[int, str, dict[str, object]]:
-    planned = one.plan(periods=[month], offering=offering, facts=facts, allowed=allowed)
+    planned = one.plan(periods=[month], offering=offering, told=told, sources=sources, allowed=allowed)
     plan = planned.plan
     stuck = BLOCKED if plan.stuck or plan.waiting else DONE
     counts: dict[str, object] = {"changes": len(plan.changes), "blocked": len(plan.blocked)}
     said = _said(plan)
     if planned.part.failures:
         return FAILED, f"failed: {planned.part.failures[0]}", {"state": "failed", **counts, "error": said}
+    if planned.part.silent:
+        return SILENT, f"nothing is known: {planned.part.silent}", {"state": "silent", **counts}
     if dry_run:
         if interface is not None and not plan.empty:
-            interface.console.print(plan_text(plan))
+            interface.plan(plan)
         return stuck, f"{len(plan.changes)} to send{said}", {"state": "planned", **counts}
     if not plan.changes:
         said += "".join(f"; {w.text}" for w in plan.warnings if "no job of anybody" in w.text)
         return stuck, f"already right{said}", {"state": "equal", **counts}
-    frozen = freezer(one.config).frozen((plan.cluster.removeprefix(USAGE),), one.clock())
+    frozen = freezer(one.config).frozen(one.names, one.clock())
     if frozen is not None:
         return REFUSED, f"{frozen.text}; to go on: {frozen.lifted_by}", {"state": "frozen", **counts}
     with stopping() as stop:
-        outcome = one.apply(plan, reading=planned.part, stop=stop)
+        outcome = one.apply(plan, planned=planned, stop=stop)
+    for fault in outcome.faults:
+        options.faults().tell(fault)
     if stop():
         return stop.code, f"stopped by {stop()}", {"state": "interrupted", **counts}
     if outcome.failures:

@@ -10,11 +10,11 @@ import typer
 from reconciler.cli import options
 from reconciler.cli.freezing import require_thawed
 from reconciler.cli.interface import DONE, FAILED, Interface, worst
-from reconciler.clusters import offering_name
-from reconciler.components import OfferingComponents
 from reconciler.config import Config
+from reconciler.cycle.components import OfferingComponents
+from reconciler.cycle.scopes import offering_name
 from reconciler.errors import ConfigError, ReconcileError
-from reconciler.planfile import document
+from reconciler.plan.document import document
 from reconciler.store import store_of
 
 app = typer.Typer(
@@ -51,12 +51,15 @@ def plan(
     """Show which components of the offerings would change in Waldur. Changes nothing."""
     config = options.configuration(config_path)
     plans = [o.plan(delete=delete) for o in _chosen(config, offering)]
+    interface = Interface(json_output=False, no_color=no_color)
+    faults = interface.faults
     if json_output:
-        typer.echo(json.dumps(document(plans), indent=2))
+        typer.echo(json.dumps(document(plans, (), faults), indent=2))
     else:
-        interface = Interface(json_output=False, no_color=no_color)
         for one in plans:
             interface.plan(one, title=f"Offering {one.cluster}", nothing=NOTHING)
+    if faults.found:
+        raise typer.Exit(FAILED)
     if detailed_exitcode and any(not p.empty for p in plans):
         raise typer.Exit(2)
 

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from reconciler.cli import options
-from reconciler.config import Config
 from reconciler.config import convert as converting
+from reconciler.config import schema as describing
 from reconciler.doctor import online
 from reconciler.errors import ConfigError
 from reconciler.render import doctor as render
@@ -25,7 +25,9 @@ app = typer.Typer(
 @app.command()
 def check(
     config_path: options.ConfigOption = None,
-    ask: Annotated[bool, typer.Option("--online", help="Also ask Waldur, SLURM and DWDI whether they answer.")] = False,
+    ask: Annotated[
+        bool, typer.Option("--online", help="Also ask Waldur, the cluster and DWDI whether they answer.")
+    ] = False,
     json_output: options.JsonOption = False,
 ) -> None:
     """Validate the configuration file; contacts nothing without --online. Exit code 0: usable, 1: not."""
@@ -80,7 +82,7 @@ def check(
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of the configuration file, for editors and other checkers."""
-    typer.echo(json.dumps(Config.model_json_schema(), indent=2))
+    typer.echo(json.dumps(describing.schema(), indent=2))
 
 
 @app.command()

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from reconciler.cli import options
-from reconciler.cycle import Cluster
+from reconciler.cycle.cluster import Cluster
 from reconciler.diagnose import Report
 from reconciler.diagnose import diagnose as explain
 from reconciler.errors import ReconcileError
@@ -17,7 +17,7 @@ OK, ERROR, MISMATCH, NO_SUCH_ACCOUNT = 0, 1, 2, 3
 
 
 def diagnose(
-    account: Annotated[str, typer.Argument(help="Name of the SLURM account.")],
+    account: Annotated[str, typer.Argument(help="Name of the account on the cluster.")],
     config_path: options.ConfigOption = None,
     offering: options.OfferingOption = "",
     json_output: options.JsonOption = False,
@@ -26,7 +26,7 @@ def diagnose(
     ] = False,
     no_color: options.NoColorOption = False,
 ) -> None:
-    """Compare one account with what Waldur says, and print the sacctmgr commands that mend it.
+    """Compare one account with what Waldur says, and print the commands that mend it (sacctmgr, mam).
 
     It is the plan restricted to one account, its parents and its members. Changes nothing.
 
@@ -34,33 +34,38 @@ def diagnose(
     """
     config = options.configuration(config_path)
     reports: list[tuple[Cluster, Report]] = []
-    problems: list[str] = []
-    for cluster in options.chosen_clusters(config, offering):
+    problems: list[ReconcileError] = []
+    served = options.chosen_clusters(config, offering)
+    for cluster in served:
         try:
             with options.progress(verbose=False) as progress:
                 planned = cluster.plan(usage=False, progress=progress)
-                report = explain(planned, account)
+                report = explain(planned, account, cluster.backend)
                 if report is None:
                     continue
                 if report.offering is not None:
-                    report.policy = cluster.portals[report.offering.name].policy()
+                    policies = cluster.portals[report.offering.name].policies
+                    report.policy = policies.periodic() if policies is not None else None
                 reports.append((cluster, report))
         except ReconcileError as error:
-            problems.append(f"cluster {cluster.label}: {error}")
+            problems.append(ReconcileError(f"cluster {cluster.label}: {error.message}", error.hint))
     for problem in problems:
-        options.errors().print(f"Error: {problem}", style="red")
+        options.complain(problem.message, problem.hint)
     # a managed account wins over one that merely has the name on another cluster
     reports.sort(key=lambda pair: pair[1].resource is None)
     if not reports:
         if problems:
             raise typer.Exit(ERROR)
-        raise _missing(account)
+        raise _missing(account, served[0].backend.listing)
     cluster, report = reports[0]
-    argv = cluster.runner.argv
+    faults = options.faults()
     if json_output:
-        typer.echo(diagnosis.as_json(report, argv))
+        typer.echo(diagnosis.as_json(report, cluster.cluster))
     else:
-        options.output(no_color=no_color).print(diagnosis.as_text(report, argv, verbose=verbose), end="")
+        text = diagnosis.as_text(report, cluster.cluster, faults, verbose=verbose)
+        options.output(no_color=no_color).print(text, end="")
+    if faults.found:
+        raise typer.Exit(ERROR)
     raise typer.Exit(OK if report.status in ("ok", "unmanaged") else MISMATCH)
 
 
@@ -70,8 +75,8 @@ class NoSuchAccountError(ReconcileError):
     exit_code = NO_SUCH_ACCOUNT
 
 
-def _missing(account: str) -> NoSuchAccountError:
+def _missing(account: str, listing: str) -> NoSuchAccountError:
     return NoSuchAccountError(
         f"account {account!r}: neither the cluster nor Waldur knows it",
-        "Names: sacctmgr show assoc format=account; resources: `reconcile plan` lists what is refused or waiting.",
+        f"Names: {listing}; resources: `reconcile plan` lists what is refused or waiting.",
     )

@@ -11,10 +11,11 @@ import typer
 
 from reconciler.cli import options
 from reconciler.config import Config
+from reconciler.cycle.scopes import clusters
 from reconciler.errors import FrozenError, ReconcileError
-from reconciler.freezing import Freezer, labels
-from reconciler.state.naming import fold
-from reconciler.store import store_of
+from reconciler.state.names import fold
+from reconciler.store import names, store_of
+from reconciler.store.freezes import ONE_STATE, Freezer, labels, unbound
 
 ClusterOption = Annotated[
     str, typer.Option("--cluster", help="Only this cluster. Default: all of this configuration.", show_default=False)
@@ -36,7 +37,7 @@ def freeze(
 ) -> None:
     """Stop apply, until a moment or until `reconcile unfreeze`. Plans are made all the same.
 
-    Example: reconcile freeze --until 2h --reason "slurmdbd upgrade"
+    Example: reconcile freeze --until 2h --reason "upgrade"
     """
     config = options.configuration(config_path)
     now = datetime.now(UTC)
@@ -44,46 +45,83 @@ def freeze(
     if end is not None and end <= now:
         raise ReconcileError(f"--until {until}: that moment is over")
     named = known(config, cluster)
-    freezer(config).freeze(named, end, reason, now)
+    made = freezer(config)
+    made.freeze(named, end, reason, now)
     where = f"cluster {named}" if named else "all clusters of this configuration"
     shown = f"until {end.isoformat(timespec='minutes')}" if end else "until: reconcile unfreeze"
     options.output().print(f"Frozen, {where}: nothing is applied {shown}.")
+    options.output().print(f"Written to {made.place}.")
+    _say_unbound(config, named)
     store = store_of(config)
-    for label in [named] if named else sorted(_slurm(config)):
-        if store.held(label):
-            options.output().print(f"An apply on {label} is under way: it ends what it planned.")
+    if any(store.held(label) for label in (_aliases(config, named) if named else labels(config))):
+        options.output().print(f"An apply on {where} is under way: it ends what it planned.")
 
 
 def unfreeze(config_path: options.ConfigOption = None, cluster: ClusterOption = "") -> None:
     """Apply again."""
     config = options.configuration(config_path)
     named = known(config, cluster)
-    lifted = freezer(config).lift(named)
-    options.output().print("Apply goes on." if lifted else "Nothing was frozen by reconcile freeze.")
-    still = freezer(config).frozen((named,), datetime.now(UTC))
+    made = freezer(config)
+    lifted = [made.lift(name) for name in (sorted(_aliases(config, named)) if named else ("",))]
+    said = (
+        f"Apply goes on. Written to {made.place}."
+        if lifted
+        else f"Nothing was frozen by reconcile freeze in {made.place}."
+    )
+    options.output().print(said)
+    _say_unbound(config, named)
+    still = made.frozen(_aliases(config, named), datetime.now(UTC))
     if still is not None:
         raise FrozenError(f"it is {still.text}", f"To go on: {still.lifted_by}")
 
 
-def _slurm(config: Config) -> set[str]:
-    return labels(o for o in config.offerings if o.uses_slurm)
+def _say_unbound(config: Config, cluster: str) -> None:
+    """Name other state directories of this host: this freeze is not seen by who uses them, nor theirs by us."""
+    found = unbound(config, _aliases(config, cluster) if cluster else labels(config))
+    for other in found:
+        options.errors().print(f"Warning: not bound by this: {other.text}", style="yellow")
+    if found:
+        options.errors().print(f"  {ONE_STATE}")
+
+
+def _aliases(config: Config, cluster: str) -> set[str]:
+    """All names of a cluster."""
+    found = (names.names_of(config, o, store_of(config)) for o in config.offerings)
+    return {cluster}.union(*(known_as for known_as in found if cluster in known_as))
 
 
 def known(config: Config, cluster: str) -> str:
     """A cluster's name as freezes keep it. Raises :class:`ReconcileError` for one that the configuration lacks.
 
-    Where the configuration leaves the name to SLURM, any name may be right.
+    Where the configuration leaves the name to SLURM, and no apply has learnt it yet, SLURM is asked.
     """
-    names = _slurm(config) | {"dwdi"}
-    if cluster and fold(cluster) not in names and "default" not in names:
-        raise ReconcileError(f"--cluster {cluster}: not in the configuration", f"Clusters: {', '.join(sorted(names))}.")
-    return fold(cluster)
+    wanted = fold(cluster)
+    if wanted and wanted not in labels(config):
+        _learn(config, cluster)
+        if wanted not in labels(config):
+            shown = ", ".join(sorted({names.names_of(config, o, store_of(config))[0] for o in config.offerings}))
+            raise ReconcileError(f"--cluster {cluster}: not in the configuration", f"Clusters: {shown}.")
+    return next(
+        (n[0] for o in config.offerings if wanted in (n := names.names_of(config, o, store_of(config)))), wanted
+    )
+
+
+def _learn(config: Config, wanted: str) -> None:
+    """Ask SLURM, where a cluster has no name yet."""
+    for cluster in clusters(config) if any(o.cluster_backend for o in config.offerings) else ():
+        try:
+            cluster.keep_name()
+        except ReconcileError as error:
+            raise ReconcileError(
+                f"--cluster {wanted}: the configuration names no cluster, and none can be asked: {error.message}",
+                "Without --cluster all clusters of this configuration are meant, and none is asked.",
+            ) from None
 
 
 def require_thawed(config: Config, offering: str = "") -> None:
     """Raise :class:`FrozenError` while everything is frozen, or a cluster of the offering (of any without a name)."""
-    names = labels(o for o in config.offerings if offering in ("", o.name))
-    frozen = freezer(config).frozen(names, datetime.now(UTC))
+    concerned = labels(config, [o for o in config.offerings if offering in ("", o.name)])
+    frozen = freezer(config).frozen(concerned, datetime.now(UTC))
     if frozen is not None:
         raise FrozenError(f"{frozen.text}; nothing was done", f"To go on: {frozen.lifted_by}")
 

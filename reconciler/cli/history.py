@@ -11,25 +11,24 @@ from typing import Annotated
 from zoneinfo import ZoneInfo
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from reconciler.cli import options
+from reconciler.cli.interface import FAILED
 from reconciler.errors import ReconcileError
-from reconciler.render.text import printable, shown
+from reconciler.providers.registry import EXAMPLE
+from reconciler.render.history import action_text, runs_table
 from reconciler.state.model import Address
 from reconciler.store import Journal, store_of
-from reconciler.store.journal import Entry, RunEntry
+from reconciler.store.journal import Entry
 
 _AGO = re.compile(r"([0-9]+)([mhdw])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_STYLES = {"done": "green", "failed": "red", "interrupted": "red", "running": "cyan", "": "red"}
 
 
 def history(
     config_path: options.ConfigOption = None,
     address: Annotated[
-        str, typer.Option("--address", help="Only these objects, with * and ? (like 'slurm.account[hpc_*]').")
+        str, typer.Option("--address", help=f"Only these objects, with * and ? (like '{EXAMPLE}[hpc_*]').")
     ] = "",
     since: Annotated[
         str, typer.Option("--since", help="From this moment on: 2026-11-20, 2026-11-20T08:00, or 90m, 12h, 7d ago.")
@@ -61,15 +60,17 @@ def history(
         document = {"format_version": "1.0", "runs": listed, "actions": [asdict(e) for e in entries]}
         typer.echo(json.dumps(document, indent=2))
         return
-    console = options.output(no_color=no_color)
+    console, faults = options.output(no_color=no_color), options.faults()
     if actions:
         for entry in entries:
-            _print(console, entry)
+            console.print(action_text(entry, faults))
         console.print(f"{len(entries)} actions.")
     elif runs:
-        console.print(_table(runs))
+        console.print(runs_table(runs))
     else:
         console.print("Nothing was applied yet, or the journal is gone.")
+    if faults.found:
+        raise typer.Exit(FAILED)
 
 
 def _moment(text: str, zone: ZoneInfo) -> str:
@@ -92,27 +93,3 @@ def _named(entry: Entry, pattern: str) -> bool:
         return Address.parse(entry.address).matches(pattern)
     except ValueError:
         return fnmatch.fnmatchcase(entry.address, pattern)
-
-
-def _table(runs: list[RunEntry]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for title in ("run", "cluster", "started (UTC)", "state", "actions", "by"):
-        table.add_column(title, no_wrap=True)
-    for one in runs:
-        by = one.holder.partition(" since ")[0]
-        cells = [one.id, one.cluster, one.started[:19].replace("T", " "), one.state, str(one.planned), by]
-        table.add_row(*(printable(c) for c in cells), style=_STYLES.get(one.state))
-    return table
-
-
-def _print(console: Console, entry: Entry) -> None:
-    outcome = entry.outcome or "interrupted"
-    line = f"{entry.tried[:19].replace('T', ' ')}  {entry.run}  {entry.action} {entry.address}: {outcome}"
-    console.print(printable(line), style=_STYLES.get(entry.outcome))
-    before, after = entry.before or {}, entry.after or {}
-    for name in [n for n in {**before, **after} if before.get(n) != after.get(n)]:
-        console.print(f"      {name}: {shown(before.get(name))} -> {shown(after.get(name))}")
-    commands = [("command" if n == 0 else "then", text) for n, text in enumerate(entry.command.split("\n"))]
-    for word, text in (("why", entry.reason), *commands, ("said", entry.text)):
-        if text:
-            console.print(f"      {word}: {printable(text)}")

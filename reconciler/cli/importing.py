@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from reconciler.cli import options
 from reconciler.cli.freezing import require_thawed
 from reconciler.cli.interface import DONE, FAILED, Interface, worst
-from reconciler.clusters import offering_name
-from reconciler.discovery import importable, offer
+from reconciler.cycle.imports import importable, offer
+from reconciler.cycle.scopes import offering_name
+from reconciler.desired.imports import Importable
 from reconciler.errors import ReconcileError
-from reconciler.importing import Importable
-from reconciler.render.text import printable
+from reconciler.render.table import Column, Table
 
 NOTHING = "Nothing to offer: Waldur knows these accounts, or their projects are unknown to it."
 
@@ -53,8 +53,9 @@ def import_(
             found, plan = importable(cluster, progress=progress, offering=name)
         listed.append((plan.cluster, found))
         if not json_output:
-            interface.console.print(f"Cluster {plan.cluster}: {len(found)} accounts that Waldur does not know\n")
-            interface.console.print(_table(found)) if found else None
+            interface.say(f"Cluster {plan.cluster}: {len(found)} accounts that Waldur does not know\n")
+            if found:
+                interface.table("the accounts", partial(_table, found))
         if write:
             interface.plan(plan, title=f"Cluster {plan.cluster}", nothing=NOTHING)
             if plan.changes and (auto_approve or interface.agreed()):
@@ -69,17 +70,23 @@ def import_(
 
 
 def _rows(listed: Sequence[tuple[str, Sequence[Importable]]]) -> list[dict[str, object]]:
-    return [{"cluster": cluster, **asdict(one)} for cluster, found in listed for one in found]
+    return [{"cluster": cluster, **_row(one)} for cluster, found in listed for one in found]
+
+
+def _row(one: Importable) -> dict[str, object]:
+    """The account's fields; its budget by the name that the kind of cluster has for it."""
+    values = asdict(one)
+    field = values.pop("budget_field")
+    return {field if name == "budget" else name: value for name, value in values.items()}
 
 
 def _table(found: Sequence[Importable]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for title in ("account", "parent", "project", "offering", "limits", "members", ""):
-        table.add_column(title, no_wrap=True)
+    titles = ("account", "parent", "project", "offering", "limits", "members", "")
+    table = Table([Column(title) for title in titles])
     for one in found:
         strangers = len(one.members) - len(one.known_members)
         people = f"{len(one.members)}" + (f" ({strangers} unknown to Waldur)" if strangers else "")
         limits = " ".join(f"{k}={v}" for k, v in sorted(one.limits.items())) or "-"
         cells = (one.account, one.parent, one.project_name or "-", one.offering or "-", limits, people)
-        table.add_row(*(printable(c) for c in cells), "offered" if one.offered else "")
+        table.add([*cells, "offered" if one.offered else ""])
     return table

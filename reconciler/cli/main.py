@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
 from typing import Annotated, Any
@@ -19,7 +18,10 @@ from reconciler.cli.history import history
 from reconciler.cli.importing import import_
 from reconciler.cli.plan import plan
 from reconciler.cli.rollback import rollback
+from reconciler.cli.stream import outputs
 from reconciler.errors import ReconcileError
+
+ERROR = 1
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -60,10 +62,14 @@ def main(
 
 def run(arguments: list[str] | None = None) -> None:
     """Run the program; always ends in ``SystemExit``, never in a traceback."""
-    for stream in (sys.stdout, sys.stderr):
-        # names of foreign encodings are shown escaped instead of ending the program
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # TextIO, as it is typed, lacks it
-    sys.exit(_run(arguments))
+    with outputs() as (out, _):
+        code = _run(arguments)
+        out.flush()
+        if out.problem:
+            options.complain(f"standard output cannot be written: {out.problem}; what came after that is lost")
+            # what was refused, blocked or stopped stays so; "done" and "differs" are answers that nobody saw
+            code = ERROR if code in (0, 2) else code
+    sys.exit(code)
 
 
 def _run(arguments: list[str] | None) -> int:
@@ -71,16 +77,11 @@ def _run(arguments: list[str] | None) -> int:
     try:
         return int(command.main(args=arguments, prog_name="reconcile", standalone_mode=False) or 0)
     except ReconcileError as error:
-        hint = f"\n  {error.hint}" if error.hint else ""
-        options.errors().print(options.HIDDEN.text(f"Error: {error.message}{hint}"), style="red")
-        return getattr(error, "exit_code", 1)
+        options.complain(error.message, error.hint)
+        return getattr(error, "exit_code", ERROR)
     except (KeyboardInterrupt, EOFError):
         options.errors().print("Interrupted.")
         return 130
-    except BrokenPipeError:
-        # the reader of our output went away, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     except Exception as error:  # noqa: BLE001  # the last line of defence against a traceback at 3 a.m.
         return _unexpected(error)
 
@@ -89,16 +90,13 @@ def _unexpected(error: Exception) -> int:
     show = getattr(error, "show", None)
     if callable(show):  # a usage error; 2 would read as "changes" with --detailed-exitcode
         show()
-        return 1
+        return ERROR
     if type(error).__name__ == "Abort":
         options.errors().print("Interrupted.")
         return 130
-    if os.environ.get("RECONCILE_DEBUG"):
-        options.errors().print(options.HIDDEN.text("".join(traceback.format_exception(error))), end="")
-    said = options.HIDDEN.text(f"{type(error).__name__}: {error}")
-    options.errors().print(
-        f"Error: internal error: {said}\n  This is a defect of reconcile; nothing more was "
-        "done. Run again with RECONCILE_DEBUG=1 for details and report it.",
-        style="red",
+    options.debug("".join(traceback.format_exception(error)))
+    options.complain(
+        f"internal error: {type(error).__name__}: {error}",
+        f"This is a defect of reconcile; nothing more was done. {options.REPORT}",
     )
-    return 1
+    return ERROR

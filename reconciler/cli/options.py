@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
-from reconciler.clusters import Scope, clusters, offering_name, scopes
-from reconciler.config import Config, load, load_default
-from reconciler.config.secrets import secrets_in
-from reconciler.cycle import Cluster, Progress
+from reconciler.config import Config, Veil, load, load_default
+from reconciler.config.guards import ALLOWABLE, PER_KIND, SHRINKING
+from reconciler.cycle.cluster import Cluster
+from reconciler.cycle.scope import Scope
+from reconciler.cycle.scopes import clusters, offering_name, scopes
+from reconciler.cycle.world import Progress
+from reconciler.desired.usage import ALLOW_DECREASE
 from reconciler.errors import ReconcileError
-from reconciler.guard import ALLOWABLE
-from reconciler.plan import SHRINKING, Mode
-from reconciler.providers.http import Veil
-from reconciler.usage import ALLOW_DECREASE
+from reconciler.faults import Fault, Faults
+from reconciler.plan.select import Mode
+from reconciler.providers.registry import EXAMPLE, load_backends
+from reconciler.render.text import printable_lines
+from reconciler.state.kinds import KINDS
 
 ConfigOption = Annotated[
     Path | None,
@@ -40,7 +46,7 @@ TargetOption = Annotated[
     list[str] | None,
     typer.Option(
         "--target",
-        help="Only these addresses and what they depend on; repeatable, with * and ? (like 'slurm.account[hpc_*]').",
+        help=f"Only these addresses and what they depend on; repeatable, with * and ? (like '{EXAMPLE}[hpc_*]').",
         show_default=False,
     ),
 ]
@@ -61,7 +67,8 @@ AllowOption = Annotated[
     typer.Option(
         "--allow",
         metavar="GUARD",
-        help=f"Lift a guard for this run; repeatable. One of: {', '.join(ALLOWABLE)}.",
+        help=f"Lift a guard for this run; repeatable. One of: {', '.join(ALLOWABLE)}; "
+        f"{' and '.join(PER_KIND)} also for one kind alone (max_updates_share:{EXAMPLE}).",
         show_default=False,
     ),
 ]
@@ -88,7 +95,8 @@ ShrinkOption = Annotated[
 def allowed_guards(names: list[str] | None, *, decrease: bool = False, shrink: bool = False) -> frozenset[str]:
     """Checked names of ``--allow``."""
     for name in names or ():
-        if name not in ALLOWABLE:
+        key, _, kind = name.partition(":")
+        if key not in ALLOWABLE or (kind and (key not in PER_KIND or kind not in KINDS)):
             raise ReconcileError(f"--allow {name}: no such guard", f"Guards: {', '.join(ALLOWABLE)}")
     flags = {(ALLOW_DECREASE,): decrease, SHRINKING: shrink}
     return frozenset(names or ()).union(*(keys for keys, given in flags.items() if given))
@@ -107,6 +115,36 @@ def errors() -> Console:
     return Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
 
 
+REPORT = "Run again with RECONCILE_DEBUG=1 for details and report it."
+
+
+def complain(text: str, hint: str = "") -> None:
+    """Say on standard error what went wrong, and what to do."""
+    text = "\n".join(f"{indent}{line}" for indent, line in (("Error: ", text), ("  ", hint)) if line)
+    errors().print(printable_lines(HIDDEN.text(text)), style="red")
+
+
+def warn(text: str) -> None:
+    """Say on standard error what should be known."""
+    errors().print(printable_lines(HIDDEN.text(f"Warning: {text}")), style="yellow")
+
+
+def debug(details: str) -> None:
+    """A traceback, for whoever asked for it."""
+    if os.environ.get("RECONCILE_DEBUG"):
+        errors().print(HIDDEN.text(details), end="")
+
+
+def faults() -> Faults:
+    """Faults of what shows, said on standard error as they happen."""
+    return Faults(_fault)
+
+
+def _fault(fault: Fault) -> None:
+    debug(fault.details)
+    complain(str(fault), f"This is a defect of reconcile, and changes nothing of what is done. {REPORT}")
+
+
 #: what error messages and tracebacks of this process must not repeat
 HIDDEN = Veil()
 
@@ -114,12 +152,10 @@ HIDDEN = Veil()
 def configuration(path: Path | None) -> Config:
     """The configuration; its warnings go to standard error."""
     config = load(path) if path else load_default()
-    for secret in secrets_in(config):
-        HIDDEN.hide(secret)
-        HIDDEN.hide_proxy(secret)
-    console = errors()
+    HIDDEN.hide_all_of(config.veil)
+    load_backends(config)
     for warning in config.warnings:
-        console.print(f"Warning: {warning}", style="yellow")
+        warn(warning)
     return config
 
 
@@ -136,14 +172,27 @@ def chosen_clusters(config: Config, offering: str) -> list[Cluster]:
 @contextmanager
 def progress(*, verbose: bool) -> Iterator[Progress]:
     """A spinner with the current step on a terminal; lines on standard error with ``--verbose``."""
-    console = errors()
-    if console.is_terminal and not verbose:
-        with console.status("") as status:
-            yield status.update
-    elif verbose:
-        yield console.print
-    else:
-        yield lambda text: None
+    console, seen = errors(), faults()
+    status = console.status("") if console.is_terminal and not verbose else None
+
+    def show(text: str) -> None:
+        line = printable_lines(text)
+        if status is not None:
+            status.update(Text(line))  # a plain text would be read as markup
+        elif verbose:
+            console.print(line)
+
+    def tried(work: Callable[[], object]) -> None:
+        if not seen.found:
+            seen.attempt("progress", work, lambda fault: None)
+
+    if status is not None:
+        tried(status.start)
+    try:
+        yield lambda text: tried(lambda: show(text))
+    finally:
+        if status is not None:
+            seen.attempt("progress", status.stop, lambda fault: None)
 
 
 def require_answer(*, auto_approve: bool, json_output: bool) -> None:

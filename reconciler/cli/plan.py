@@ -11,12 +11,15 @@ import typer
 
 from reconciler.cli import options
 from reconciler.cli.apply import frozen_now
-from reconciler.clusters import Scope, offering_name
+from reconciler.cli.interface import FAILED, Interface
+from reconciler.cycle.scope import Scope
+from reconciler.cycle.scopes import offering_name
 from reconciler.errors import ReconcileError
-from reconciler.plan import Mode, Plan
-from reconciler.planfile import document, save
+from reconciler.plan.document import document, save
+from reconciler.plan.model import Plan
+from reconciler.plan.select import Mode
 from reconciler.render.script import script as render_script
-from reconciler.render.text import plan_text
+from reconciler.store.names import scope_name
 
 
 def plan(
@@ -42,7 +45,7 @@ def plan(
 ) -> None:
     """Show what would change on the cluster, and why. Changes nothing.
 
-    Reads Waldur and SLURM, compares, and prints one block per object: + create, ~ update, - destroy.
+    Reads Waldur and the cluster, compares, and prints one block per object: + create, ~ update, - destroy.
 
     Examples:
 
@@ -53,9 +56,8 @@ def plan(
     """
     config = options.configuration(config_path)
     allowed = options.allowed_guards(allow, decrease=allow_decrease, shrink=accept_shrink)
-    console = options.output(no_color=no_color)
     plans: list[Plan] = []
-    problems: list[str] = []
+    problems: list[ReconcileError] = []
     served: list[Scope] = []
     for cluster in options.chosen(config, offering, mode):
         try:
@@ -71,27 +73,39 @@ def plan(
             served.append(cluster)
         except ReconcileError as error:
             # another cluster may be fine; this one is not planned
-            problems.append(f"cluster {cluster.label}: {error}")
+            problems.append(ReconcileError(f"{scope_name(cluster.label)}: {error.message}", error.hint))
+    interface = Interface(json_output=False, no_color=no_color)
     if json_output:
-        typer.echo(json.dumps(document(plans, problems), indent=2))
-    elif script:
-        for one, cluster in zip(plans, served, strict=True):
-            typer.echo(render_script(one, cluster.runner.argv), nl=False)
+        typer.echo(json.dumps(document(plans, [str(p) for p in problems], interface.faults), indent=2))
     else:
-        for one in plans:
-            console.print(f"{one.title}\n", style="bold")
-            console.print(plan_text(one))
+        for one, cluster in zip(plans, served, strict=True):
+            if script:
+                typer.echo(render_script(one, cluster.cluster, interface.faults), nl=False)
+            else:
+                interface.plan(one)
     _say_frozen(served, plans)
     for problem in problems:
-        options.errors().print(f"Error: {problem}", style="red")
+        options.complain(problem.message, problem.hint)
     if problems:
-        raise typer.Exit(1)
+        raise typer.Exit(FAILED)
     if out is not None:
-        save(plans, out)
-        if not json_output:
-            console.print(f"Saved the plan to: {out}\nTo perform exactly these actions: reconcile apply {out}")
-    if detailed_exitcode and any(p.refusals or not p.empty for p in plans):
-        raise typer.Exit(2)
+        _save(plans, out, interface, quiet=json_output)
+    if interface.faults.found:
+        raise typer.Exit(FAILED)
+    raise typer.Exit(_code(plans, detailed=detailed_exitcode))
+
+
+def _code(plans: Sequence[Plan], *, detailed: bool) -> int:
+    """A plan that could not read a part of the world is shown and saved, and an error all the same."""
+    if any(p.unread for p in plans):
+        return FAILED
+    return 2 if detailed and any(p.refusals or not p.empty for p in plans) else 0
+
+
+def _save(plans: Sequence[Plan], path: Path, interface: Interface, *, quiet: bool) -> None:
+    save(plans, path)
+    if not quiet:
+        interface.say(f"Saved the plan to: {path}\nTo perform exactly these actions: reconcile apply {path}")
 
 
 def _say_frozen(served: Sequence[Scope], plans: Sequence[Plan]) -> None:
@@ -99,8 +113,8 @@ def _say_frozen(served: Sequence[Scope], plans: Sequence[Plan]) -> None:
         try:
             frozen = frozen_now(cluster, plan)
         except ReconcileError as error:  # a plan needs no leave
-            options.errors().print(f"Warning: {error}", style="yellow")
+            options.warn(str(error))
             continue
         if frozen is not None:
-            said = f"Warning: cluster {plan.cluster} is {frozen.text}. Apply does nothing; to go on: {frozen.lifted_by}"
-            options.errors().print(said, style="yellow")
+            said = f"{scope_name(plan.cluster)} is {frozen.text}. Apply does nothing; to go on: {frozen.lifted_by}"
+            options.warn(said)

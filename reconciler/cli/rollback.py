@@ -9,12 +9,12 @@ import typer
 
 from reconciler.cli import options
 from reconciler.cli.apply import perform, refused_while_frozen, say_interrupted
-from reconciler.cli.interface import FAILED, Interface
+from reconciler.cli.interface import DONE, FAILED, Interface
+from reconciler.cycle.rollback import rolled_back
 from reconciler.errors import ReconcileError
-from reconciler.plan import USAGE
-from reconciler.planfile import save
+from reconciler.plan.document import save
 from reconciler.store import Journal, store_of
-from reconciler.undo import rolled_back
+from reconciler.store.names import USAGE, scope_name
 
 
 def rollback(
@@ -52,22 +52,25 @@ def rollback(
     if known[0].cluster.startswith(USAGE):
         raise ReconcileError(f"{run}: told Waldur of usage, which is never taken back", "See reconcile usage.")
     if not found:
-        raise ReconcileError(f"{run}: was on {known[0].cluster!r}, which the configuration lacks")
+        raise ReconcileError(f"{run}: was on {scope_name(known[0].cluster)}, which the configuration lacks")
     cluster = found[0]
     with cluster.locked():
         say_interrupted(cluster, interface)
         planned = rolled_back(cluster, run, allowed=allowed)
-        interface.plan(planned.plan, nothing="No changes. All of it is as it was before that run.")
+        whole = "All of it is as it was before that run."
+        left = "What is listed above is left as that run made it."
+        interface.plan(planned.plan, nothing=f"No changes. {left if planned.plan.refused else whole}")
         if out is not None:
             save([planned.plan], out)
             if not json_output:
-                interface.console.print(f"Saved the plan to: {out}\nTo perform it: reconcile apply {out}")
-            return
+                interface.say(f"Saved the plan to: {out}\nTo perform it: reconcile apply {out}")
+            raise typer.Exit(FAILED if interface.faults.found else DONE)
         if not while_frozen and (code := refused_while_frozen(cluster, interface, planned.plan)):
             raise typer.Exit(code)
         if not auto_approve and planned.plan.changes and not planned.plan.refusals and not interface.agreed():
             raise typer.Exit(FAILED)
         if problem := cluster.remember(refused=True):
             interface.warn(problem)
-        reading = planned.reading if auto_approve else None
-        raise typer.Exit(perform(cluster, planned.plan, interface, reading, while_frozen=while_frozen))
+        raise typer.Exit(
+            perform(cluster, planned.plan, interface, planned, again=not auto_approve, while_frozen=while_frozen)
+        )

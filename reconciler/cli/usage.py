@@ -6,20 +6,21 @@ from typing import Annotated
 
 import typer
 
-from reconciler.accounting import Accounting
 from reconciler.cli import options
 from reconciler.cli.apply import Asked, cycles
 from reconciler.cli.backfill import backfill
-from reconciler.cli.interface import DONE, FAILED, Interface
-from reconciler.clusters import offering_name
+from reconciler.cli.interface import DONE, FAILED, SILENT, Interface
 from reconciler.config import Config
+from reconciler.cycle.scopes import offering_name
+from reconciler.cycle.usage import Accounting
+from reconciler.cycle.usage_rows import By, Figure, figures, incomplete, known
+from reconciler.cycle.verify import Verified
+from reconciler.cycle.verify import verify as verified
 from reconciler.errors import ReconcileError
-from reconciler.figures import By, Figure, figures, incomplete, known
-from reconciler.plan import Mode
+from reconciler.plan.select import Mode
 from reconciler.render.usage import comparison_document, comparison_table, csv_text, document, table
 from reconciler.state.period import Period, span
-from reconciler.verify import Verified
-from reconciler.verify import verify as verified
+from reconciler.store.names import scope_name
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -101,6 +102,8 @@ def show(
 ) -> None:
     """Show what was used, in Waldur's units, with a bar of used against limit. Changes nothing.
 
+    Exit code 5: the source knows no job of anybody, so nothing is known.
+
     Examples:
 
     \b
@@ -113,6 +116,7 @@ def show(
     config = options.configuration(config_path)
     rows: list[Figure] = []
     problems: list[str] = []
+    silent: list[str] = []
     found = not account
     for one in chosen(config, offering):
         last = a_period(period, one)
@@ -121,27 +125,28 @@ def show(
             periods = list(span(Period(last.year - (last.month < _MONTHS), (last.month - _MONTHS) % 12 + 1), last))
         try:
             with options.progress(verbose=verbose) as progress:
-                part = one.part(one.facts(progress), periods, progress=progress, told=False)
+                part = one.part(one.facts(progress), periods, progress=progress, compare=False)
         except ReconcileError as error:
-            problems.append(f"{one.label}: {error}")
+            problems.append(f"{scope_name(one.label)}: {error}")
             continue
-        problems += [f"{one.label}: {e}" for e in part.failures]
+        problems += [f"{scope_name(one.label)}: {e}" for e in part.failures]
+        silent += [f"{scope_name(one.label)}: {part.silent}"] if part.silent else []
         problems += incomplete(part.accounts, account)
-        rows += figures(part.accounts, by, account)
+        rows += figures([a for a in part.accounts if not a.accounted.silent], by, account)
         found = found or known(part.accounts, account)
     if json_output:
-        typer.echo(document(rows, problems))
+        typer.echo(document(rows, [*problems, *silent]))
     elif csv_output:
         typer.echo(csv_text(rows), nl=False)
     elif rows:
         options.output(no_color=no_color).print(table(rows, by))
-    elif found and not problems:
+    elif found and not problems and not silent:
         options.output(no_color=no_color).print("No usage.")
-    for problem in problems if not json_output else ():
-        options.errors().print(f"Error: {problem}", style="red")
+    for problem in (*problems, *silent) if not json_output else ():
+        options.complain(problem)
     if not found and not problems:
         raise ReconcileError(f"no resource has the account {account!r}", "reconcile usage show lists all of them.")
-    raise typer.Exit(FAILED if problems else DONE)
+    raise typer.Exit(FAILED if problems else SILENT if silent else DONE)
 
 
 @app.command()
@@ -157,10 +162,10 @@ def verify(
     no_color: options.NoColorOption = False,
     verbose: options.VerboseOption = False,
 ) -> None:
-    """Compare the accounting database, slurmctld's counters, Waldur and DWDI, account by account. Changes nothing.
+    """Compare the cluster's accounting, its own counters, Waldur and DWDI, account by account. Changes nothing.
 
-    slurmctld's counters are compared where they do not decay. Exit code 0: all agree, 2: something differs,
-    1: something could not be read.
+    Counters (slurmctld's, balances of funds) are compared where they do not decay. Exit code 0: all agree,
+    2: something differs, 1: something could not be read, 5: the source knows no job of anybody, so nothing is known.
     """
     config = options.configuration(config_path)
     results: list[Verified] = []
@@ -169,13 +174,14 @@ def verify(
             with options.progress(verbose=verbose) as progress:
                 results.append(verified(one, a_period(period, one), tolerance, progress=progress))
         except ReconcileError as error:
-            results.append(Verified((), (), (f"{one.label}: {error}",)))
+            results.append(Verified((), (), (f"{scope_name(one.label)}: {error}",)))
     rows = [r for result in results for r in result.rows]
     notes = [n for result in results for n in result.notes]
     problems = [p for result in results for p in result.problems]
+    silent = [result.silent for result in results if result.silent]
     different = [r for r in rows if r.differs]
     if json_output:
-        typer.echo(comparison_document(rows, notes, problems))
+        typer.echo(comparison_document(rows, notes, [*problems, *silent]))
     else:
         console = options.output(no_color=no_color)
         listed = rows if all_rows else different
@@ -185,6 +191,6 @@ def verify(
         for note in notes:
             console.print(f"Not compared: {note}")
         console.print(f"{len(rows)} compared, {len(different)} differ by more than {tolerance:.1%}.")
-        for problem in problems:
-            options.errors().print(f"Error: {problem}", style="red")
-    raise typer.Exit(FAILED if problems else DIFFERENT if different else DONE)
+        for problem in (*problems, *silent):
+            options.complain(problem)
+    raise typer.Exit(FAILED if problems else SILENT if silent else DIFFERENT if different else DONE)

@@ -24,7 +24,15 @@ def _as_decimal(value: object) -> object:
 
 ExactNumber = Annotated[Decimal, BeforeValidator(_as_decimal)]
 Factor = Annotated[ExactNumber, Field(gt=0, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def _no_switch(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("must be a number from 0 to 1")
+    return value
+
+
+Share = Annotated[float, BeforeValidator(_no_switch), Field(ge=0, le=1)]
 
 
 class Section(BaseModel):
@@ -57,6 +65,7 @@ class Guards(Section):
     min_read_share: Share = 0.7
     prune_grace: Annotated[int, Field(ge=0)] = 7  # days
     prevent_downgrade: bool = False
+    limit_cuts: Share = 0.9
     max_deletions: Annotated[int, Field(ge=0)] = 5
     max_deletions_share: Share = 0.1
     max_updates_share: Share = 0.3
@@ -66,6 +75,14 @@ class Guards(Section):
     delete_with_children: bool = False
     delete_with_usage: bool = False
     allow_decrease: bool = False
+    max_deposit: Annotated[ExactNumber, Field(ge=0)] | None = None  # in one run
+    max_deposit_share: Annotated[ExactNumber, Field(gt=0)] | None = None  # of all that is allocated
+    retry_money: bool = False
+    rollback_money: bool = False
+
+
+#: the key for the directory of a cluster's own programs, below ``runner`` as below ``backend_settings``
+DIRECTORY_KEY = "slurm_bin_path"
 
 
 class Runner(Section):
@@ -78,6 +95,7 @@ class Runner(Section):
     parallel: Annotated[int, Field(ge=1, le=32)] = 8
     slurm_bin_path: str | None = None
     emulator: bool = False
+    pass_environment: tuple[str, ...] = ()  # variables that commands of the cluster get beside the usual ones
 
     @model_validator(mode="after")
     def _one_way(self) -> Runner:
@@ -88,6 +106,16 @@ class Runner(Section):
             if value and (value.startswith("-") or any(c.isspace() for c in value)):
                 raise ValueError(f"{name} {value!r} would be read as an option or as two words")
         return self
+
+    @property
+    def directory(self) -> str:
+        """Where the cluster's own programs lie; empty where they are found as usual."""
+        return self.slurm_bin_path or ""
+
+    @property
+    def way(self) -> str:
+        """How commands get from this host to the cluster, in words to tell ways apart by."""
+        return f"{self.ssh_host or self.container or ''} {self.directory}"
 
 
 class QosPolicy(Section):
@@ -135,11 +163,30 @@ class Usernames(Section):
         return self
 
 
+#: where the state is without reconcile.state_dir: root's place, and a user's, below home
+SYSTEM_STATE = Path("/var/lib/reconcile")
+USER_STATE = Path(".local/state/reconcile")
+
+
+def _of_systemd() -> Path | None:
+    """What StateDirectory= of a unit names; of several the first."""
+    named = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
+    return Path(named) if named.startswith("/") else None
+
+
+def _of_user() -> Path:
+    base = os.environ.get("XDG_STATE_HOME", "")
+    return Path(base) / "reconcile" if base.startswith("/") else Path("~").expanduser() / USER_STATE
+
+
 def _state_dir() -> Path:
-    if os.geteuid() == 0:
-        return Path("/var/lib/reconcile")
-    base = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    return Path(base).expanduser() / "reconcile"
+    return _of_systemd() or (SYSTEM_STATE if os.geteuid() == 0 else _of_user())
+
+
+def usual_state_dirs() -> tuple[Path, ...]:
+    """All places that another run on this host may use, as far as this process knows."""
+    named = _of_systemd()
+    return (*((named,) if named else ()), SYSTEM_STATE, _of_user())
 
 
 class Maintenance(Section):
@@ -168,6 +215,19 @@ class Maintenance(Section):
             raise ValueError(f"unknown time zone {value!r}") from None
 
 
+def _member_share(value: object) -> object:
+    whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    if value in (None, "parent", "keep") or whole:
+        return value
+    raise ValueError("must be a whole number from 1, parent, or keep")
+
+
+def _coordinators(value: object) -> object:
+    if value in ("orphans", "managed") or isinstance(value, dict):
+        return value
+    raise ValueError("must be orphans, managed, or a mapping of offerings to roles, like {Cluster A: [manager]}")
+
+
 def _share(value: object) -> object:
     whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
     if value is None or value == "parent" or whole or isinstance(value, dict | FairshareFrom):
@@ -192,6 +252,10 @@ class ReconcileBlock(Section):
     usage_minutes: Annotated[int, Field(ge=0)] = 30
     extra_qos: Literal["keep", "remove"] = "keep"
     fairshare: Annotated[int | Literal["parent"] | FairshareFrom | None, BeforeValidator(_share)] = None
+    member_fairshare: Annotated[int | Literal["parent", "keep"] | None, BeforeValidator(_member_share)] = None
+    coordinators: Annotated[
+        Literal["orphans", "managed"] | dict[str, tuple[str, ...]], BeforeValidator(_coordinators)
+    ] = "orphans"
     qos: dict[str, QosPolicy] = Field(default_factory=dict)
     guards: Guards = Field(default_factory=Guards)
     runner: Runner = Field(default_factory=Runner)

@@ -184,6 +184,7 @@ class _LegacyReader(source.Reader):
         self.components = components
         self.token_needed = token_needed
         self.problems += components.problems
+        self.reread = {(*_COMPONENTS, *path): found for path, found in components.reread.items()}
         self.problems += [(0, f"{variables.place(n)}: {n}: {text}") for n, text in problems(variables.values)]
         for name, component in components.data.items():
             if isinstance(component, dict) and not component.get("accounting_type"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import ssl
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
@@ -15,18 +16,22 @@ from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
-    BeforeValidator,
     Field,
     PrivateAttr,
     SecretStr,
     field_validator,
+    model_validator,
 )
 
-from reconciler.config.block import ExactNumber, Factor, ReconcileBlock, Section
-from reconciler.config.dwdi import REPORTING_BACKENDS, DwdiSettings, Proxy
-from reconciler.state.naming import fold
+from reconciler.config import moab
+from reconciler.config.backend import backends, cluster_backends
+from reconciler.config.block import ExactNumber, Factor, ReconcileBlock, Runner, Section
+from reconciler.config.dwdi import REPORTING_BACKENDS, Proxy
+from reconciler.config.secrets import secrets_in
+from reconciler.config.settings import BackendSettings
+from reconciler.config.veil import Veil
+from reconciler.state.names import fold
 
-BACKENDS = ("slurm", "moab", "custom", *REPORTING_BACKENDS)
 FILE_SCHEME = "file:"
 
 
@@ -72,6 +77,19 @@ class Component(Section):
         """Whether a resource's limit of it in Waldur can be told from the limit of one TRES."""
         return self.accounting_type == "limit" and not self.target_components
 
+    @property
+    def fixed(self) -> bool:
+        """Whether the configuration says how much of it each resource has, as only usage is billed."""
+        return self.accounting_type == "usage"
+
+    def bought(self, name: str, limits: Mapping[str, object]) -> object:
+        """How much of it a resource has, whose limits these are; None where nobody says."""
+        return self.limit if self.fixed else limits.get(name)
+
+    def place(self, name: str) -> str:
+        """Where that stands, for whoever looks for it."""
+        return f"backend_components.{name}.limit" if self.fixed else f"limits.{name}"
+
     def factors(self, name: str) -> dict[str, Decimal]:
         """The TRES that the component of this name is turned into, with the TRES-minutes of one of its units."""
         targets = {fold(tres): target.factor for tres, target in self.target_components.items()}
@@ -87,100 +105,6 @@ class Component(Section):
     def waldur_unit(self) -> str:
         """The unit of amounts in Waldur."""
         return self.measured_unit or self.unit
-
-
-def _umask(value: object) -> object:
-    text = f"{value:04o}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-    if not text or not set(text) <= set("01234567") or int(text, 8) > 0o777:
-        raise ValueError('must be an octal umask from 0000 to 0777, quoted, for example "0077"')
-    return text
-
-
-Umask = Annotated[str, BeforeValidator(_umask)]
-
-
-def _directory(value: object) -> object:
-    if not isinstance(value, str) or not value:
-        return value or None
-    parts = value.rstrip("/").split("/")
-    if not value.startswith("/") or not value.isprintable() or not all(parts[1:]) or {".", ".."} & set(parts):
-        raise ValueError("must be the absolute path of a directory, for example /home")
-    return value.rstrip("/") or value
-
-
-Directory = Annotated[str | None, BeforeValidator(_directory)]
-
-
-class SlurmSettings(DwdiSettings):
-    """``backend_settings`` of an offering: its SLURM cluster, and where its usage is told."""
-
-    UNUSED: ClassVar[frozenset[str]] = DwdiSettings.UNUSED | frozenset(
-        [
-            "periodic_limits",
-            "default_partition",
-            "enforce_offering_partitions",
-            "qos_management",
-            "qos_enforcement_enabled",
-            "enforce_offering_qos",
-            "check_backend_id_uniqueness",
-            "check_all_offerings",
-            "backend_id_max_retries",
-            "homedir_quota",
-            "project_directory",
-            "ldap",
-            "execution_mode",
-            "rest_api",
-            "cpu_unit_factor",
-            "mem_unit_factor",
-            "gpu_unit_factor",
-        ]
-    )
-    default_account: str = "root"
-    customer_prefix: str | None = None
-    project_prefix: str | None = None
-    allocation_prefix: str | None = None
-    account_prefix: str | None = None
-    root_account: str | None = None
-    parent_account: str | None = None
-    default_account_policy: Literal["individual", "common", "none"] = "individual"
-    qos_default: str = "normal"
-    qos_downscaled: str | None = None
-    qos_paused: str | None = None
-    cluster_name: str | None = None
-    slurm_bin_path: str | None = None
-    soft_delete: bool = False
-    legacy_account_names: bool = Field(
-        default=False,
-        description="Accounts of projects and customers that waldur-slurm-agent named by uuid stay recognised",
-    )
-    enable_user_homedir_account_creation: bool = True
-    homedir_umask: Umask | None = None
-    default_homedir_umask: Umask | None = None
-    homedir_base_path: Directory = None
-
-    @property
-    def home_mode(self) -> int:
-        """The mode of new homes. Old files name a mode where a umask belongs, and mean it as one.
-
-        The owner always has his home to himself: rwx for him, never w for everybody.
-        """
-        number = int(self.default_homedir_umask or self.homedir_umask or "0077", 8)
-        return (number | 0o700 if number & 0o700 else 0o777 & ~number) & ~0o002
-
-    @property
-    def hierarchy_root(self) -> str:
-        """The account below which customers (or, in flat mode, projects) hang."""
-        return self.parent_account or self.root_account or self.default_account or "root"
-
-    @property
-    def prefixes(self) -> tuple[str, str, str]:
-        """Prefixes of customer, project and allocation accounts."""
-        base = self.account_prefix or ""
-        return (
-            base if self.customer_prefix is None else self.customer_prefix,
-            base if self.project_prefix is None else self.project_prefix,
-            base if self.allocation_prefix is None else self.allocation_prefix,
-        )
 
 
 class Offering(Section):
@@ -211,7 +135,7 @@ class Offering(Section):
     order_processing_backend: str | None = None
     membership_sync_backend: str | None = None
     reporting_backend: str | None = None
-    backend_settings: SlurmSettings = Field(default_factory=SlurmSettings)
+    backend_settings: BackendSettings = Field(default_factory=BackendSettings)
     backend_components: dict[str, Component] = Field(default_factory=dict)
     username_management_backend: str = "base"
     verify_ssl: bool = True
@@ -249,8 +173,8 @@ class Offering(Section):
     @field_validator("backend_type", "order_processing_backend", "membership_sync_backend", "reporting_backend")
     @classmethod
     def _known_backend(cls, value: str | None) -> str | None:
-        if value and value.lower() not in BACKENDS:
-            raise ValueError(f"unknown backend {value!r}; allowed: {', '.join(BACKENDS)}, or empty (off)")
+        if value and value.lower() not in backends():
+            raise ValueError(f"unknown backend {value!r}; allowed: {', '.join(backends())}, or empty (off)")
         return value.lower() if value else value
 
     @field_validator("waldur_api_url")
@@ -269,6 +193,18 @@ class Offering(Section):
             return UUID(value).hex
         except ValueError:
             raise ValueError(f"{value!r} is no UUID") from None
+
+    @model_validator(mode="after")
+    def _on_one_cluster(self) -> Offering:
+        kinds = {b for b in (self.order_backend, self.membership_backend, self.reporting) if b in cluster_backends()}
+        if len(kinds) > 1:
+            raise ValueError(f"an offering is on one cluster, but its backends are {', '.join(sorted(kinds))}")
+        return self
+
+    @property
+    def key(self) -> str:
+        """What the store knows it by: its uuid, or the name of one without."""
+        return self.waldur_offering_uuid or self.name
 
     @property
     def from_file(self) -> bool:
@@ -299,7 +235,7 @@ class Offering(Section):
     @property
     def reports(self) -> bool:
         """Whether its usage is reported from a source that is served."""
-        return self.reporting in ("slurm", *REPORTING_BACKENDS)
+        return self.metered_there or self.reporting in REPORTING_BACKENDS
 
     def _backend(self, chosen: str | None) -> str:
         # files older than the three keys name one backend for everything; newer ones leave out what is off
@@ -309,9 +245,42 @@ class Offering(Section):
         return chosen or ""
 
     @property
-    def uses_slurm(self) -> bool:
-        """Whether accounts or members of this offering live on a SLURM cluster."""
-        return "slurm" in (self.order_backend, self.membership_backend)
+    def owns_accounts(self) -> bool:
+        """Whether its accounts and their settings are made here; else somebody else does."""
+        return self.order_backend in cluster_backends()
+
+    @property
+    def owns_members(self) -> bool:
+        """Whether members of its accounts are kept here."""
+        return self.membership_backend in cluster_backends()
+
+    @property
+    def metered_there(self) -> bool:
+        """Whether its cluster itself tells what was used."""
+        return self.reporting in cluster_backends()
+
+    @property
+    def cluster_backend(self) -> str:
+        """The kind of cluster that its accounts or members live on; empty where they live on none."""
+        here = (self.order_backend, self.membership_backend)
+        return next((word for word in here if word in cluster_backends()), "")
+
+    @property
+    def customer_level(self) -> bool:
+        """Whether its projects' accounts hang below those of their customers."""
+        settings = self.backend_settings
+        return not settings.parent_account and (self.kind_of_cluster != "moab" or settings.moab.customer_accounts)
+
+    @property
+    def cluster_name(self) -> str:
+        """What its cluster is called: as configured, or as its kind where that has no names; else the cluster tells."""
+        unnamed = moab.UNNAMED if self.kind_of_cluster == "moab" else ""
+        return fold(self.backend_settings.cluster_name or unnamed)
+
+    @property
+    def kind_of_cluster(self) -> str:
+        """The same, or the kind of cluster that only tells what was used."""
+        return self.cluster_backend or (self.reporting if self.metered_there else "")
 
 
 class Config(Section):
@@ -337,6 +306,8 @@ class Config(Section):
     _warnings: tuple[str, ...] = PrivateAttr(default=())
     _plain: tuple[str, ...] = PrivateAttr(default=())
     _secret_files: tuple[Path, ...] = PrivateAttr(default=())
+    _secrets: tuple[str, ...] = PrivateAttr(default=())
+    _veil: Veil | None = PrivateAttr(default=None)
 
     @field_validator("global_proxy", mode="before")
     @classmethod
@@ -351,6 +322,44 @@ class Config(Section):
         except (ZoneInfoNotFoundError, ValueError, OSError):
             raise ValueError(f"unknown time zone {value!r}; use a name like Europe/Tallinn or UTC") from None
         return value
+
+    @model_validator(mode="after")
+    def _coordinated(self) -> Config:
+        named = self.reconcile.coordinators
+        unknown = sorted(named.keys() - {o.name for o in self.offerings}) if isinstance(named, dict) else []
+        if unknown:
+            raise ValueError(f"reconcile.coordinators names no offering of this file: {', '.join(unknown)}")
+        return self
+
+    @model_validator(mode="after")
+    def _one_accounting_manager(self) -> Config:
+        money = [o for o in self.offerings if o.kind_of_cluster == "moab"]
+        for one in money:
+            settings, first = one.backend_settings.moab, next(o for o in money if o.cluster_name == one.cluster_name)
+            other = next(
+                (k for k in moab.SHARED if getattr(settings, k) != getattr(first.backend_settings.moab, k)), ""
+            )
+            if other:
+                raise ValueError(
+                    f"offerings {first.name!r} and {one.name!r} are on one accounting manager, and differ in "
+                    f"backend_settings.moab.{other}: give both the same, or each a cluster_name"
+                )
+            if settings.period != "total" and self.reconcile.limits_owner == "cluster":
+                raise ValueError(
+                    f"offering {one.name!r}: reconcile.limits_owner: cluster cannot go with "
+                    "backend_settings.moab.period: the limit would be 0 whenever a period begins"
+                )
+        return self
+
+    def runner_of(self, offering: Offering) -> Runner:
+        """How commands reach the cluster of an offering."""
+        settings = offering.backend_settings
+        base = self.reconcile.clusters.get(settings.cluster_name or offering.cluster_name, self.reconcile.runner)
+        if offering.kind_of_cluster == "moab":  # the runner's key is SLURM's directory
+            return base.model_copy(update={"slurm_bin_path": settings.moab.bin_path})
+        if settings.slurm_bin_path and not base.slurm_bin_path:
+            return base.model_copy(update={"slurm_bin_path": settings.slurm_bin_path})
+        return base
 
     @property
     def path(self) -> Path:
@@ -371,6 +380,13 @@ class Config(Section):
     def secret_files(self) -> tuple[Path, ...]:
         """The files that other secrets were read from."""
         return self._secret_files
+
+    @property
+    def veil(self) -> Veil:
+        """Takes every secret of the configuration out of everybody's words; one for all who talk to others."""
+        if self._veil is None:
+            self._veil = Veil(*secrets_in(self), *self._secrets)
+        return self._veil
 
     @property
     def digest(self) -> str:

@@ -7,6 +7,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -28,6 +29,9 @@ SECRETS = frozenset(
 VARIABLES = {"WALDUR_API_TOKEN", "SENTRY_DSN"}
 REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 CREDENTIALS_DIRECTORY = "CREDENTIALS_DIRECTORY"  # where systemd puts what LoadCredential= names
+_PRIVATE = re.compile(r"(password|passwd|passphrase|secret|token|api_?key|private_?key|dsn)$", re.IGNORECASE)
+_WORDS = re.compile(r"[A-Za-z0-9]{0,24}([-._@+~ ]+[A-Za-z0-9]{0,24})*")
+_TOKEN = re.compile(r"[0-9]|[A-Z].*[a-z].*[A-Z]|[^-._]{17}")
 _PASSWORD = re.compile(r"://[^/@\s:]*:(?P<password>[^\s]*)@")
 _ADDRESSES = frozenset({"socks_proxy", "global_proxy", "store"})
 
@@ -47,6 +51,17 @@ def secret_file(name: str) -> Path:
     if directory and not path.is_absolute() and (credential := Path(directory) / path).is_file():
         return credential
     return path
+
+
+def is_path(name: str) -> bool:
+    """Whether a name may be repeated: the secret itself may have been written where a file belongs."""
+    if "://" in name or len(name) > 255 or any(c.isspace() or not c.isprintable() for c in name):
+        return False
+    parts = [part for part in name.split("/") if part]
+    # base64 has slashes too; names of files are short or made of words
+    return all(_WORDS.fullmatch(part) for part in parts) and (
+        name.startswith(("/", "./", "../")) or not _TOKEN.search(name)
+    )
 
 
 def readers(path: Path) -> str:
@@ -83,6 +98,15 @@ def secrets_in(value: object) -> Iterator[str]:
     elif isinstance(value, list | tuple):
         for one in value:
             yield from secrets_in(one)
+
+
+def secrets_of(key: str, value: str) -> Iterator[str]:
+    """What is secret in the value of a key, also of one that this program does not use."""
+    if key == "sentry_dsn":
+        with suppress(ValueError):
+            yield urlsplit(value).username or ""
+    if _PRIVATE.search(key) or _PASSWORD.search(value):
+        yield value
 
 
 def unencrypted(url: str) -> str:

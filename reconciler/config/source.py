@@ -12,12 +12,26 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from reconciler.config import dwdi
+from reconciler.config.backend import cluster_backends
 from reconciler.config.block import Section
-from reconciler.config.lines import Document, KeyPath
-from reconciler.config.models import FILE_SCHEME, Config, Offering, SlurmSettings
-from reconciler.config.secrets import REFERENCE, SECRETS, VARIABLES, exposure, is_plain, secret_file, unencrypted
+from reconciler.config.lines import Document, KeyPath, Reread
+from reconciler.config.models import FILE_SCHEME, Config, Offering
+from reconciler.config.secrets import (
+    REFERENCE,
+    SECRETS,
+    VARIABLES,
+    exposure,
+    is_path,
+    is_plain,
+    secret_file,
+    secrets_of,
+    unencrypted,
+)
+from reconciler.config.settings import BackendSettings
 from reconciler.errors import ConfigError
 
+#: settings whose digits are octal, with or without quotes
+OCTAL = frozenset({"homedir_umask", "default_homedir_umask"})
 DEFAULT_NAME = "waldur-site-agent-config.yaml"
 SYSTEM_DIRECTORY = Path("/etc/waldur")
 ENVIRONMENT_PATH = "WALDUR_SITE_AGENT_CONFIG"
@@ -55,6 +69,9 @@ class Reader:
         self.warnings: list[str] = []
         self.plain: list[str] = []  # secrets that stand in the document itself
         self.secret_files: list[Path] = []
+        self.secrets: list[str] = []
+        self.reread: dict[KeyPath, Reread] = {}
+        self._told: set[KeyPath] = set()
 
     def place(self, path: KeyPath) -> tuple[int, str]:
         """Where a key is: a number to sort by, and what the operator reads."""
@@ -80,6 +97,7 @@ class Reader:
 
     def config(self) -> Config:
         """The checked configuration, or one error with everything that is wrong."""
+        self._as_written()
         data = self._expand(self.data, ())
         unused = sorted(set(self._keys(data, Config, ())))
         try:
@@ -103,11 +121,25 @@ class Reader:
         config._path = self.path  # private attributes are how pydantic carries non-fields
         config._plain = tuple(self.plain)
         config._secret_files = tuple(self.secret_files)
+        config._secrets = tuple(self.secrets)
         config._warnings = tuple(self.warnings)
         return config
 
+    def _as_written(self) -> None:
+        """What YAML takes for something else than what is written: octal digits are kept, all else is refused."""
+        for path, found in self.reread.items():
+            annotation = _annotation(Config, path)
+            if path[-1] in OCTAL and annotation is not None:
+                _put(self.data, path, found.text)
+            elif annotation is not None and not (found.switch and bool in get_args(annotation)):
+                secret = SECRETS.intersection(map(str, path))
+                self.problem(path, "has to be in quotes" if secret else found.problem)
+                self._told.add(path)
+
     def _pydantic(self, detail: ErrorDetails) -> None:
         path = tuple(p for p in detail["loc"] if not (isinstance(p, str) and p.startswith(("function-", "constr"))))
+        if path in self._told:
+            return
         text = detail["msg"].removeprefix("Value error, ")
         if detail["type"] == "too_short" and self.data.get("offerings"):
             return  # the offerings are there, each with problems of its own
@@ -138,8 +170,10 @@ class Reader:
                 if value.get(base):
                     self.problem(here, f"give {base} or {key}, not both")
                 result[base] = self._secret(expanded, here)
+                self.secrets += secrets_of(base, result[base])
             elif key not in result:
                 result[key] = expanded
+                self.secrets += secrets_of(str(key), expanded) if isinstance(expanded, str) else ()
         return result
 
     def _environment(self, name: str, path: KeyPath) -> str:
@@ -155,9 +189,11 @@ class Reader:
         try:
             text = file.read_text(encoding="utf-8").strip()
         except (OSError, ValueError) as error:
-            # the name is not repeated: the secret itself may have been written here by mistake
             why = (error.strerror if isinstance(error, OSError) else "") or "it is no text"
-            self.problem(path, f"cannot be read: {why} (it has to be the path of a file, or a credential's name)")
+            named = f"{file}: " if is_path(str(name)) else ""
+            self.problem(
+                path, f"{named}cannot be read: {why} (it has to be the path of a file, or a credential's name)"
+            )
             return "unreadable"
         if not text:
             self.problem(path, "the file is empty")
@@ -174,7 +210,8 @@ class Reader:
         for key, value in data.items():
             here = (*path, str(key))
             if str(key) in model.UNUSED:
-                yield str(key)
+                if value not in (None, "", [], {}):  # of what is empty nobody expects anything
+                    yield str(key)
             elif str(key) in known:
                 for inner, at in _sections(known[str(key)], value):
                     yield from self._keys(at[0], inner, (*here, *at[1]))
@@ -208,7 +245,7 @@ class Reader:
                 if isinstance(component, dict) and not component.get("measured_unit") and not component.get("unit"):
                     self.problem((*here, "backend_components", str(name), "measured_unit"), "missing, and required")
 
-    def _legacy(self, settings: SlurmSettings, number: int) -> None:
+    def _legacy(self, settings: BackendSettings, number: int) -> None:
         key = "homedir_umask" if settings.default_homedir_umask is None else "default_homedir_umask"
         mask = getattr(settings, key)
         if mask is not None and int(mask, 8) & 0o700:
@@ -221,7 +258,8 @@ class Reader:
     def _served(self, offering: Any, number: int) -> None:
         where = self.place(("offerings", number))[1]
         what = {"orders": offering.order_backend, "membership": offering.membership_backend}
-        unserved = [f"{part} with {backend}" for part, backend in what.items() if backend not in ("", "slurm")]
+        served = ("", *cluster_backends())
+        unserved = [f"{part} with {backend}" for part, backend in what.items() if backend not in served]
         if offering.reporting and not offering.reports:
             unserved.append(f"usage with {offering.reporting}")
         if unserved:
@@ -250,6 +288,7 @@ class _FileReader(Reader):
     def __init__(self, path: Path, text: str) -> None:
         self.document = Document(path, text, "expected a mapping with the key 'offerings'")
         super().__init__(path, self.document.data)
+        self.reread = self.document.reread
         self.problems += self.document.problems
 
     def place(self, path: KeyPath) -> tuple[int, str]:
@@ -272,12 +311,42 @@ def _missing(offering: dict[str, Any]) -> list[str]:
             missing.append("backend_type")
     settings = offering.get("backend_settings")
     settings = settings if isinstance(settings, dict) else {}
-    if "slurm" in [str(c).lower() for c in chosen[:2]] and settings.get("account_prefix") is None:
+    kinds = {str(c).lower() for c in chosen[:2]} & {"slurm", "moab"}
+    if kinds and settings.get("account_prefix") is None:
         needed = ["allocation_prefix", "project_prefix"]
-        needed += [] if settings.get("parent_account") else ["customer_prefix"]
+        flat = settings.get("parent_account") or (kinds == {"moab"} and not _customers(settings))
+        needed += [] if flat else ["customer_prefix"]
         missing += [f"backend_settings.{k}" for k in needed if settings.get(k) is None]
     missing += [f"backend_settings.{k}" for k in dwdi.missing(str(chosen[2]).lower(), settings)]
     return missing
+
+
+def _customers(settings: dict[str, Any]) -> bool:
+    """Whether customers have accounts in MAM."""
+    about = settings.get("moab")
+    return isinstance(about, dict) and bool(about.get("customer_accounts"))
+
+
+def _annotation(model: type[Section], path: KeyPath) -> Any:
+    """The type of what stands at a path, optional or not; None where anything may stand, or nothing is used."""
+    info = model.model_fields.get(str(path[0])) if path else None
+    if info is None:
+        return None
+    kind: Any = info.annotation
+    rest = path[1:]
+    for inner in (kind, *get_args(kind)):
+        if isinstance(inner, type) and issubclass(inner, Section):
+            named = getattr(kind, "__origin__", None) in (dict, tuple)
+            if named and len(rest) == 1:
+                return str | None  # the name of a section
+            return _annotation(inner, rest[1:] if named else rest)
+    return None if object in get_args(kind) else kind | None
+
+
+def _put(data: Any, path: KeyPath, value: object) -> None:
+    for part in path[:-1]:
+        data = data[part]
+    data[path[-1]] = value
 
 
 def _sections(annotation: Any, value: Any) -> Iterator[tuple[type[Section], tuple[Any, KeyPath]]]:

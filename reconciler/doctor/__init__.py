@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
-from reconciler.clusters import clusters
 from reconciler.config import Config
-from reconciler.doctor import cluster, host, portal, usage
-from reconciler.doctor.finding import Finding, Level, asked
-from reconciler.errors import ConfigError
-from reconciler.portals import portal_of
+from reconciler.cycle.scopes import clusters
+from reconciler.doctor import host, portal, usage
+from reconciler.errors import ConfigError, ReconcileError
+from reconciler.providers.finding import Finding, Level, asked
+from reconciler.providers.registry import portal_of
 
 __all__ = ["Finding", "Level", "examine", "online", "worst"]
 
@@ -27,7 +28,7 @@ def online(config: Config) -> Iterator[Finding]:
     """Only whether every portal, cluster and source of usage answers, asked once."""
     for offering in config.offerings:
         if not offering.from_file:
-            yield asked(f"offering {offering.name}", "Waldur", portal_of(offering, config).ping)
+            yield asked(f"offering {offering.name}", "Waldur", portal_of(offering, config).source.ping)
     yield from _clusters(config, thorough=False)
     yield from usage.findings(config)
 
@@ -39,7 +40,7 @@ def worst(findings: list[Finding]) -> int:
 
 
 def _clusters(config: Config, *, thorough: bool) -> Iterator[Finding]:
-    if not any(o.uses_slurm for o in config.offerings):
+    if not any(o.cluster_backend for o in config.offerings):
         return
     try:
         served = clusters(config)
@@ -47,7 +48,9 @@ def _clusters(config: Config, *, thorough: bool) -> Iterator[Finding]:
         yield Finding(str(config.path), "clusters", Level.ERROR, error.message, error.hint)
         return
     for one in served:
+        with suppress(ReconcileError):  # what does not answer is found below
+            one.ask_name()
         if thorough:
-            yield from cluster.findings(one)
+            yield from one.cluster.findings(one.label, one.offerings, config)
         else:
-            yield asked(f"cluster {one.label}", "SLURM", one.reader.ping)
+            yield asked(f"cluster {one.label}", one.backend.title, one.cluster.ping)

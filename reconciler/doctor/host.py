@@ -12,10 +12,10 @@ from zoneinfo import ZoneInfo
 
 from reconciler.config import Config
 from reconciler.config.secrets import exposure, readers
-from reconciler.doctor.finding import Finding, Level, asked
 from reconciler.errors import ReconcileError
-from reconciler.freezing import Freezer, labels
+from reconciler.providers.finding import Finding, Level, asked
 from reconciler.store import store_of
+from reconciler.store.freezes import ONE_STATE, Freezer, labels, unbound
 
 _ENOUGH, _TOO_LITTLE = 100 << 20, 10 << 20  # bytes free for the journal
 _WRITABLE = stat.S_IWGRP | stat.S_IWOTH
@@ -27,6 +27,9 @@ def findings(config: Config) -> Iterator[Finding]:
     zone = datetime.now(ZoneInfo(config.timezone))
     yield Finding("this host", "time zone", Level.OK, f"{config.timezone}: it is {zone:%Y-%m-%d %H:%M %z}")
     yield from _state_dir(config.reconcile.state_dir)
+    for other in unbound(config, labels(config)):
+        text = f"{other.text}; ours is {config.reconcile.state_dir}: neither's freezes and locks bind the other"
+        yield Finding("this host", "another state directory", Level.WARNING, text, ONE_STATE)
     yield _store(config)
     yield _frozen(config)
 
@@ -84,7 +87,7 @@ def _state_dir(path: Path) -> Iterator[Finding]:
 def _frozen(config: Config) -> Finding:
     freezer = Freezer(store_of(config), config.reconcile.maintenance, config.timezone)
     try:
-        found = freezer.frozen(labels(config.offerings), datetime.now(UTC))
+        found = freezer.frozen(labels(config), datetime.now(UTC))
     except ReconcileError as error:
         return Finding("this host", "freeze", Level.ERROR, error.message, error.hint)
     if found is not None:

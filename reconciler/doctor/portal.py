@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from reconciler.components import OfferingComponents
 from reconciler.config import Config, Offering
 from reconciler.config.secrets import unencrypted
-from reconciler.doctor.finding import Finding, Level, asked
-from reconciler.errors import ReconcileError
-from reconciler.providers.waldur.client import WaldurError
+from reconciler.cycle.components import OfferingComponents
+from reconciler.desired.accounts import top
+from reconciler.errors import DeniedError, ReconcileError
+from reconciler.providers.finding import Finding, Level, asked
+from reconciler.providers.registry import backend_of
 from reconciler.providers.waldur.portal import WaldurPortal, connected
+from reconciler.state.kinds import KINDS
 
 _SKEW = 60  # seconds
 _OWNER = "Make the token's user an owner of the provider organization in Waldur."
@@ -24,7 +26,7 @@ def findings(offering: Offering, config: Config) -> Iterator[Finding]:
         return
     yield _encryption(subject, offering)
     portal = connected(offering, config)
-    answer = asked(subject, "Waldur", portal.ping)
+    answer = asked(subject, "Waldur", portal.source.ping)
     yield answer
     yield _clock(subject, portal)
     if not answer.ok:
@@ -42,13 +44,19 @@ def _settings(offering: Offering) -> str:
         f"orders {offering.order_backend or 'off'}, members {offering.membership_backend or 'off'}, "
         f"usage {offering.reporting or 'off'}"
     ]
-    if offering.uses_slurm:
+    if offering.cluster_backend:
+        shape = backend_of(offering.cluster_backend).shape
+        above = top(settings, shape)
+        name = settings.cluster_name or offering.cluster_name or "the only one"
         parts += [
-            f"cluster {settings.cluster_name or 'the only one'}, below account {settings.hierarchy_root!r}",
+            f"cluster {name}" + (f", below account {above!r}" if above else ""),
             f"prefixes {customer!r}, {project!r}, {allocation!r}",
-            f"QoS {settings.qos_default} (slowed down: {settings.qos_downscaled or 'none'}, "
-            f"paused: {settings.qos_paused or 'none'})",
         ]
+        if KINDS[shape.account].refers:
+            parts.append(
+                f"QoS {settings.qos_default} (slowed down: {settings.qos_downscaled or 'none'}, "
+                f"paused: {settings.qos_paused or 'none'})"
+            )
     return "; ".join(parts)
 
 
@@ -79,10 +87,8 @@ def _clock(subject: str, portal: WaldurPortal) -> Finding:
 
 def _role(subject: str, offering: Offering, portal: WaldurPortal) -> Finding:
     try:
-        portal.ask_members()
-    except WaldurError as error:
-        if error.status != 403:
-            return Finding(subject, "role", Level.ERROR, error.message, error.hint)
+        portal.members.probe()
+    except DeniedError:
         if offering.order_backend:
             text = "the token may not read project_permissions, so it cannot approve orders either"
             return Finding(subject, "role", Level.ERROR, text, _OWNER)
@@ -116,5 +122,5 @@ def _difference(before: object, after: object) -> str:
 
 
 def _orders(portal: WaldurPortal) -> str:
-    counted = portal.open_orders()
+    counted = portal.orders.open()
     return ", ".join(f"{number} {state}" for state, number in sorted(counted.items())) or "none open"

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from reconciler.clusters import accountings
 from reconciler.config import Config
-from reconciler.doctor.finding import Finding, Level, asked
+from reconciler.cycle.scopes import accountings
 from reconciler.errors import ConfigError
+from reconciler.providers.finding import Finding, Level, asked
 
 
 def findings(config: Config) -> Iterator[Finding]:
     """Each source once, however many offerings have it."""
     for accounting in accountings(config):
         seen: set[int] = set()
+        sources = accounting.sources()
         for offering in accounting.offerings:
             subject = f"offering {offering.name}"
             try:
-                source = accounting.source(offering)
+                source = sources.of(offering)
             except ConfigError as error:
                 yield Finding(subject, "usage", Level.ERROR, error.message, error.hint)
                 continue

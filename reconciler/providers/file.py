@@ -27,11 +27,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from reconciler.config import Offering
 from reconciler.errors import ReadError
-from reconciler.state.diff import Change
-from reconciler.state.facts import OK, TERMINATED, Claim, Facts, OfferingUser, Project, Resource
-from reconciler.state.model import Address, State
-from reconciler.state.naming import fold
-from reconciler.state.period import Period
+from reconciler.state.facts import DONE, OK, TERMINATED, UPDATE, Claim, Facts, OfferingUser, Order, Project, Resource
+from reconciler.state.names import fold
 
 
 class _Part(BaseModel):
@@ -72,10 +69,8 @@ class Document(_Part):
     former_users: frozenset[str] = frozenset()
 
 
-class FilePortal:
-    """A portal made of one YAML file. Slugs and places in the file stand in for uuids."""
-
-    requests = 0
+class FileSource:
+    """Facts from one YAML file. Slugs and places in the file stand in for uuids."""
 
     def __init__(self, offering: Offering, directory: Path) -> None:
         self.offering = offering
@@ -117,7 +112,7 @@ class FilePortal:
         for entry in self._read().resources:
             if entry.state == TERMINATED:
                 parents = [fold(project + entry.project.slug)]
-                if entry.customer.slug and not self.offering.backend_settings.parent_account:
+                if entry.customer.slug and self.offering.customer_level:
                     parents.append(fold(customer + entry.customer.slug))
                 text = f'resource "{entry.name}" is {TERMINATED} in {self.path.name}'
                 gone[fold(entry.backend_id or allocation + entry.slug)] = Claim(
@@ -125,7 +120,7 @@ class FilePortal:
                 )
         return {n: gone.get(n, Claim("unknown", offering=self.offering.name)) for n in names}
 
-    def made(self, containers: Iterable[str]) -> frozenset[str]:
+    def made(self, containers: Iterable[str], facts: Facts) -> frozenset[str]:
         """Containers named in the file."""
         customer, project, _ = self.offering.backend_settings.prefixes
         known = set()
@@ -133,56 +128,23 @@ class FilePortal:
             known |= {fold(project + entry.project.slug), fold(customer + entry.customer.slug)}
         return frozenset(containers) & known
 
-    def write(self, change: Change) -> frozenset[str]:
-        """A file is only read."""
-        raise ReadError(f"{self.path}: {change.address} cannot be written to a file")
-
-    def projects(self) -> Mapping[str, Project]:
+    def projects(self, facts: Facts) -> Mapping[str, Project]:
         """The file's own projects."""
         return {
             fold(e.project.slug): Project(e.project.slug, e.project.name, e.customer.slug)
             for e in self._read().resources
         }
 
-    def offered(self) -> State | None:
-        """A file takes none."""
-        return None
-
-    def read(self, addresses: Iterable[Address]) -> State:
-        """A file has none of the objects that are written back."""
-        return {}
-
-    def usage_facts(self) -> Facts:
-        """The same as everything."""
-        return self.facts(datetime.now(UTC))
-
-    def usages(self, period: Period, *, users: bool = True) -> State:
-        """A file holds no usage."""
-        return {}
-
-    def ended(self, since: date) -> list[Resource]:
-        """None: a file tells no dates."""
-        return []
-
-    def staff(self) -> bool:
-        """Nobody's."""
-        return False
-
-    def set_usage(self, resource: str, period: Period, totals: Mapping[str, str]) -> None:
-        """Raises :class:`ReadError`: a file is not told anything."""
-        raise ReadError("a desired state in a file takes no usage")
-
-    def set_user_usages(self, address: Address, users: Mapping[str, str]) -> None:
-        """Raises :class:`ReadError`: a file is not told anything."""
-        raise ReadError("a desired state in a file takes no usage")
-
     def ping(self) -> str:
         """The file, if it can be read."""
         return f"{self.path}: {len(self._read().resources)} resources"
 
-    def policy(self) -> Mapping[str, object] | None:
-        """A file has no policies."""
-        return None
+    def ordered(self) -> Mapping[str, Order]:
+        """What stands in the file is what was ordered."""
+        return {
+            r.uuid: Order(self.path.name, UPDATE, DONE, r.uuid, r.limits)
+            for r in self.facts(datetime.now(UTC)).resources
+        }
 
 
 def _resource(entry: Entry, uuid: str, team: str) -> Resource:

@@ -2,72 +2,30 @@
 
 from __future__ import annotations
 
-import base64
-import html
-import json
+import calendar
+import re
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from email.utils import parsedate_tz
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
 from urllib.request import getproxies
 
 import requests
 from requests.adapters import HTTPAdapter
 from requests.utils import should_bypass_proxies
 from urllib3.exceptions import DecodeError, ProtocolError, ReadTimeoutError
+from urllib3.response import BaseHTTPResponse
 from urllib3.util.retry import Retry
 
-from reconciler.config import Config, Offering
+from reconciler.config import Config, Offering, Veil
 
-#: what is replaced in data, not only in messages, has to be too long to be there by chance
-_UNMISTAKABLE = 16
-_SHORTEST = 4
 # a server may ask for hours; a cycle that comes again in minutes need not wait that long
-_LONGEST_RETRY_AFTER = 60  # seconds
+_LONGEST_RETRY_AFTER = 60.0  # seconds
+_SECONDS = re.compile(r"[0-9]+(\.[0-9]*)?|\.[0-9]+")
 _PIECE = 1 << 16
 _LARGEST = 1 << 30
 _PATIENCE = 5  # so many timeouts may the body of an answer take
-_VEILED = "…"
-
-
-class Veil:
-    """Takes secrets out of what a server sent back or a library says."""
-
-    def __init__(self, *secrets: str) -> None:
-        self._hidden: list[str] = []
-        self.hide(*secrets)
-
-    def hide(self, *secrets: str) -> None:
-        """Never let these through from now on, however they are written."""
-        for secret in secrets:
-            if len(secret) >= _SHORTEST:
-                forms = (secret, quote(secret, safe=""), html.escape(secret), json.dumps(secret)[1:-1])
-                self._hidden += [form for form in dict.fromkeys(forms) if form not in self._hidden]
-        self._hidden.sort(key=len, reverse=True)
-
-    def hide_proxy(self, address: str) -> None:
-        """Never let the password of a proxy's address through, nor the header it becomes."""
-        try:
-            parts = urlsplit(address)
-        except ValueError:
-            return
-        if parts.password:
-            user, password = unquote(parts.username or ""), unquote(parts.password)
-            self.hide(parts.password, password, base64.b64encode(f"{user}:{password}".encode()).decode())
-
-    def text(self, text: str) -> str:
-        """A message without them."""
-        for secret in self._hidden:
-            text = text.replace(secret, _VEILED)
-        return text
-
-    def body(self, data: bytes) -> bytes:
-        """An answer without them."""
-        for secret in self._hidden:
-            if len(secret) >= _UNMISTAKABLE:
-                data = data.replace(secret.encode(), _VEILED.encode())
-        return data
 
 
 @dataclass(frozen=True)
@@ -77,6 +35,7 @@ class Access:
     verify: bool | str = True
     proxy: str = ""
     always: bool = False  # the proxy is for this server alone, so NO_PROXY is not asked
+    hidden: Veil = field(default_factory=Veil, compare=False)  # what no server's words may hold
 
     def options(self, url: str) -> dict[str, Any]:
         """What goes with each request: a proxy or authorities of the environment would win over a session's."""
@@ -86,11 +45,11 @@ class Access:
         return options
 
     def veil(self, *secrets: str) -> Veil:
-        """Hides these secrets and the passwords of all proxies."""
-        veil = Veil(*secrets)
+        """Hides these secrets too, and the passwords of all proxies."""
+        self.hidden.hide(*secrets)
         for address in (self.proxy, *getproxies().values()):
-            veil.hide_proxy(address)
-        return veil
+            self.hidden.hide_address(address)
+        return self.hidden
 
 
 class EndlessError(requests.exceptions.RequestException):
@@ -122,8 +81,33 @@ def whole(response: requests.Response, timeout: float) -> requests.Response:
     return response
 
 
+def pause(retry_after: str, now: float) -> float | None:
+    """The seconds that a server wants us to wait, as far as we do; None where its words cannot be understood."""
+    text = retry_after.strip()
+    if _SECONDS.fullmatch(text):
+        return min(float(text), _LONGEST_RETRY_AFTER)
+    try:
+        moment = parsedate_tz(text)
+        if moment is None:
+            return None
+        # dates of HTTP are in GMT where they name no zone; what is over asks for nothing
+        seconds = calendar.timegm((*moment[:6], 0, 1, 0)) - (moment[9] or 0) - now
+    except (ValueError, OverflowError, TypeError, IndexError):
+        return None
+    return min(max(seconds, 0.0), _LONGEST_RETRY_AFTER)
+
+
+class Repeat(Retry):
+    """Tries again when the server said, or after our own back-off where it said nothing that can be understood."""
+
+    def get_retry_after(self, response: BaseHTTPResponse) -> float | None:
+        """The seconds that the server asks for; urllib3 would fail for what it cannot read."""
+        said = response.headers.get("Retry-After")
+        return None if said is None else pause(said, time.time())
+
+
 def session(
-    retries: int, methods: Iterable[str], statuses: Iterable[int], kind: type[Retry] = Retry
+    retries: int, methods: Iterable[str], statuses: Iterable[int], kind: type[Repeat] = Repeat
 ) -> requests.Session:
     """A session that sends again what failed in passing, for methods that may be repeated."""
     retry = kind(
@@ -133,7 +117,6 @@ def session(
         backoff_max=30,
         status_forcelist=tuple(statuses),
         allowed_methods=frozenset(methods),
-        retry_after_max=_LONGEST_RETRY_AFTER,
         raise_on_status=False,
     )
     made = requests.Session()
@@ -147,9 +130,50 @@ def access_of(offering: Offering, config: Config, own_proxy: str = "") -> Access
     verify: bool | str = offering.verify_ssl
     if verify and offering.ca_bundle:
         verify = str(offering.ca_bundle)
-    return Access(verify, own_proxy or config.global_proxy.get_secret_value(), always=bool(own_proxy))
+    proxy = own_proxy or config.global_proxy.get_secret_value()
+    return Access(verify, proxy, always=bool(own_proxy), hidden=config.veil)
 
 
 def as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
     """Given as ``auth``, keeps requests from putting credentials of ~/.netrc in place of ours."""
     return request
+
+
+_DISTRUSTED = (
+    "Does this host trust the authority that signed the certificate? ca_bundle of the offering names another list of "
+    "them (so does REQUESTS_CA_BUNDLE); verify_ssl: false switches the check off."
+)
+# how OpenSSL's versions name an answer that is no TLS
+_NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL", "only use HTTP and not HTTPS")
+
+
+def speaks_plain_http(error: Exception) -> bool:
+    """Whether https was tried at a port that speaks something else."""
+    return isinstance(error, requests.exceptions.SSLError | requests.exceptions.ProxyError) and any(
+        sign in str(error) for sign in _NO_TLS
+    )
+
+
+def reason(error: Exception) -> str:
+    """Why a request had no answer, in a few words; requests nests its errors three deep."""
+    if speaks_plain_http(error):
+        return "that port speaks plain http, not https"
+    deepest: Any = error
+    while True:
+        args = getattr(deepest, "args", None)
+        inner = getattr(deepest, "reason", None) or (args[0] if args else None)
+        if not isinstance(inner, Exception):
+            break
+        deepest = inner
+    return str(deepest).split(">: ")[-1].split("): ")[-1] or type(error).__name__
+
+
+def encryption_hint(error: Exception, keys: str) -> str:
+    """What to do where no encrypted connection came about, or nothing; ``keys`` name the address."""
+    if speaks_plain_http(error):
+        return f"Check the scheme and the port in {keys}: either http:// is meant, or another port."
+    if "CERTIFICATE_VERIFY_FAILED" in str(error) or "doesn't match" in str(error):
+        return _DISTRUSTED
+    if isinstance(error, requests.exceptions.SSLError):
+        return f"Is this the port of an https server? Check the scheme and the port in {keys}."
+    return ""

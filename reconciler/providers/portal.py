@@ -1,50 +1,76 @@
-"""What a source of desired state offers to a cycle."""
+"""What a cycle asks of a portal, in parts: where facts come from, and who takes back objects, usage and offers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Protocol
 
 from reconciler.config import Offering
 from reconciler.state.diff import Change
-from reconciler.state.facts import Claim, Facts, Project, Resource
+from reconciler.state.facts import Claim, Facts, Order, Project, Resource
 from reconciler.state.model import Address, State
 from reconciler.state.period import Period
 
 
-class Portal(Protocol):
-    """A portal, seen from one offering."""
+class Source(Protocol):
+    """Where the facts of one offering come from: a portal, or a file."""
 
     def facts(self, now: datetime) -> Facts:
         """Everything the desired state is built from. Raises ``ReadError``."""
 
-    def claims(self, names: Iterable[str], offerings: Mapping[str, Offering]) -> dict[str, Claim]:
-        """The portal's word on accounts that no live resource names; ``offerings`` by uuid share the cluster."""
+    def claims(self, names: Iterable[str], offerings: Mapping[str, Offering]) -> Mapping[str, Claim]:
+        """The word on accounts that no live resource names; ``offerings`` by uuid share the cluster."""
 
-    def made(self, containers: Iterable[str]) -> frozenset[str]:
-        """Which of these customer and project accounts were made for something the portal knows."""
+    def made(self, containers: Iterable[str], facts: Facts) -> frozenset[str]:
+        """Which of these customer and project accounts were made for something that is known."""
 
-    def policy(self) -> Mapping[str, object] | None:
-        """The offering's periodic usage policy, if the portal has one."""
+    def projects(self, facts: Facts) -> Mapping[str, Project]:
+        """The projects that are told of, by slug."""
 
-    def write(self, change: Change) -> frozenset[str]:
-        """Make one change; the answer names fields that the portal has no place for. Raises ``ReadError``."""
+    def ordered(self) -> Mapping[str, Order]:
+        """The last order that was done and gave amounts, by resource."""
 
-    def projects(self) -> Mapping[str, Project]:
-        """The projects that the portal tells of, by slug."""
+    def ping(self) -> str:
+        """Who answers, and as whom, in a line. Raises ``ReadError``."""
 
-    def offered(self) -> State | None:
-        """Accounts that were offered for import; None where the portal takes none."""
+
+class Listening(Protocol):
+    """A portal that takes objects back."""
 
     def read(self, addresses: Iterable[Address]) -> State:
         """These objects as they are at this moment; what is not there is left out."""
 
+    def write(self, change: Change, held: State) -> frozenset[str]:
+        """Make one change; the answer names fields that there is no place for.
+
+        ``held``: objects as :meth:`read` or the facts told them, since what an object has beside its fields is kept.
+        Raises ``ConflictError``, ``GoneError``, ``ReadError``.
+        """
+
+
+class UsageWriter(Protocol):
+    """Writes usage in one apply; what the apply was not told is asked for once."""
+
+    def usages(self, period: Period, *, users: bool) -> State:
+        """A month as it is now; without ``users`` theirs are as they were told before."""
+
+    def set_usage(self, resource: str, period: Period, totals: Mapping[str, str]) -> None:
+        """Set totals of a resource's components; on an error nothing is set. Raises ``RefusedError``, ``ReadError``."""
+
+    def set_user_usages(self, address: Address, users: Mapping[str, str]) -> None:
+        """Set users' amounts of one component, by name. Raises ``ReadError``."""
+
+
+class Ledger(Protocol):
+    """A portal that keeps usage."""
+
     def usage_facts(self) -> Facts:
         """Only what reporting usage needs. Raises ``ReadError``."""
 
-    def usages(self, period: Period, *, users: bool = True) -> State:
-        """What the portal holds of usage in a month."""
+    def usages(self, period: Period) -> State:
+        """What it holds of a month."""
 
     def ended(self, since: date) -> list[Resource]:
         """Resources that ended since a day."""
@@ -52,15 +78,43 @@ class Portal(Protocol):
     def staff(self) -> bool:
         """Whether past months of every component may be set."""
 
-    def set_usage(self, resource: str, period: Period, totals: Mapping[str, str]) -> None:
-        """Set totals of a resource's components. Raises ``ReadError``; nothing is set then."""
+    def writer(self, facts: Facts | None, held: State) -> UsageWriter:
+        """For one apply. ``facts`` and ``held`` as they were told to its plan; None where the plan was saved."""
 
-    def set_user_usages(self, address: Address, users: Mapping[str, str]) -> None:
-        """Set users' amounts of a component, by name. Raises ``ReadError``."""
 
-    def ping(self) -> str:
-        """Who answers, and as whom, in a line. Raises ``ReadError``."""
+class Importer(Protocol):
+    """A portal that takes accounts for import."""
+
+    def offered(self) -> State | None:
+        """What was offered before; None where this server takes nothing."""
+
+
+class Policies(Protocol):
+    """A portal in which an offering has policies."""
+
+    def periodic(self) -> Mapping[str, object] | None:
+        """The offering's periodic usage policy, if it has one."""
+
+
+def _none() -> int:
+    return 0
+
+
+@dataclass(frozen=True)
+class Portal:
+    """A portal, seen from one offering. It remembers nothing: any number of cycles may go by it.
+
+    What it cannot do is None. ``counted``: requests made so far.
+    """
+
+    source: Source
+    listening: Listening | None = None
+    ledger: Ledger | None = None
+    importer: Importer | None = None
+    policies: Policies | None = None
+    counted: Callable[[], int] = _none
 
     @property
     def requests(self) -> int:
         """Requests made so far."""
+        return self.counted()

@@ -5,28 +5,52 @@ from __future__ import annotations
 import os
 import selectors
 import shlex
-import shutil
 import signal
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
+from fnmatch import fnmatchcase
 from typing import IO
 
-from reconciler.config import Runner
+from reconciler.config import DIRECTORY_KEY, Runner, Veil
 from reconciler.config.secrets import VARIABLES
 from reconciler.errors import CommandError
 
-# texts must come back as UTF-8 whatever the caller's locale; times and formats as the parsers expect
+# texts must come back as UTF-8 whatever the caller's locale
 _ENVIRONMENT = {"LC_ALL": "C.UTF-8", "LANG": "C.UTF-8"}
-# what lies in SLURM's own directory; anything else is found as usual
-_SLURM = frozenset({"sacctmgr", "sacct", "scancel", "scontrol", "squeue", "sshare", "sreport"})
+#: what any command needs of our own environment; all else might change what it does
+PASSED = frozenset(
+    {
+        "PATH", "HOME", "USER", "LOGNAME", "SHELL", "TMPDIR", "LD_LIBRARY_PATH",
+        "SSH_AUTH_SOCK", "KRB5CCNAME", "XDG_RUNTIME_DIR",
+        "DOCKER_HOST", "DOCKER_CONFIG", "DOCKER_CONTEXT", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY",
+    }
+)  # fmt: skip
+_PLACE = f"backend_settings.{DIRECTORY_KEY}"
 # what needs no rights, so that sudoers need not allow it
 _ANYBODYS = frozenset({"getent", "id", "munge", "unmunge"})
-_UNSET = ("SLURM_TIME_FORMAT", "SACCT_FORMAT", "SQUEUE_FORMAT", "SQUEUE_STATES", "SLURM_CLUSTERS")
+
+
+@dataclass(frozen=True)
+class Programs:
+    """A product's own programs, which lie in the directory that the configuration names; all others are found as usual.
+
+    ``variables``: what they need of our environment, where ``*`` stands for anything; ``hanging``: why one may not
+    answer, for whoever looks for the cause; ``place``: the setting that says where they lie.
+    """
+
+    names: frozenset[str] = frozenset()
+    variables: frozenset[str] = frozenset()
+    hanging: str = ""
+    place: str = ""
+
+    def __or__(self, other: Programs) -> Programs:
+        """Those of both."""
+        names, variables = self.names | other.names, self.variables | other.variables
+        return Programs(names, variables, self.hanging or other.hanging, self.place or other.place)
 
 
 @dataclass(frozen=True)
@@ -37,11 +61,12 @@ class Result:
     code: int
     stdout: str
     stderr: str
+    veil: Veil = field(default_factory=Veil, repr=False, compare=False)
 
     @property
     def said(self) -> str:
         """Both outputs in one line; SLURM's tools put errors on either."""
-        return " ".join(f"{self.stderr} {self.stdout}".split())
+        return self.veil.text(" ".join(f"{self.stderr} {self.stdout}".split()))
 
     @property
     def command(self) -> str:
@@ -55,7 +80,10 @@ class CommandRunner:
 
     settings: Runner
     started: int = 0
+    veil: Veil = field(default_factory=Veil)  # what no command's words may hold
+    programs: Programs = Programs()  # of the products behind it, as their clusters are opened
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _known: dict[str, str] = field(default_factory=dict)
 
     def argv(self, program: str, *arguments: str) -> list[str]:
         """The argv that reaches the cluster, with the configured prefix."""
@@ -63,7 +91,7 @@ class CommandRunner:
 
     def _command(self, program: str, *arguments: str) -> list[str]:
         sudo = ["sudo", "-n"] if self.settings.sudo and program not in _ANYBODYS else []
-        return [*sudo, self._path(program), *arguments]
+        return [*sudo, self.path(program), *arguments]
 
     def _reaching(self, command: list[str]) -> list[str]:
         settings = self.settings
@@ -82,7 +110,9 @@ class CommandRunner:
         argv = self.argv(program, *arguments)
         process = self._start(argv, stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE)
         out, err = self._communicate(process, argv, stdin)
-        return Result(tuple(argv), process.returncode, _text(out), _text(err))
+        return Result(
+            tuple(argv), process.returncode, _text(self.veil.body(out)), self.veil.text(_text(err)), self.veil
+        )
 
     @contextmanager
     def lines(self, program: str, *arguments: str, environment: Mapping[str, str]) -> Iterator[Lines]:
@@ -97,15 +127,16 @@ class CommandRunner:
         argv = self._reaching([*assigned, *self._command(program, *arguments)])
         with tempfile.TemporaryFile() as said:
             process = self._start(argv, stderr=said, environment=environment)
-            output = Lines(process, argv, self.settings.timeout, said)
+            output = Lines(process, argv, self.settings.timeout, said, self.veil, self.programs.hanging)
             try:
                 yield output
             finally:
                 if process.poll() is None:
                     _kill_group(process)
 
-    def _path(self, program: str) -> str:
-        directory = self.settings.slurm_bin_path if program in _SLURM else None
+    def path(self, program: str) -> str:
+        """What a program is started by: its path, or its name."""
+        directory = self.settings.directory if program in self.programs.names else ""
         return f"{directory.rstrip('/')}/{program}" if directory else program
 
     def _start(
@@ -116,7 +147,6 @@ class CommandRunner:
         stderr: int | IO[bytes] = subprocess.PIPE,
         environment: Mapping[str, str] = _ENVIRONMENT,
     ) -> subprocess.Popen[bytes]:
-        inherited = {k: v for k, v in os.environ.items() if k not in VARIABLES.union(_UNSET)} | _ENVIRONMENT
         with self._lock:
             self.started += 1
         try:
@@ -125,14 +155,29 @@ class CommandRunner:
                 stdin=stdin,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
-                env={**inherited, **environment},
+                env={**self._environment(), **environment},
                 start_new_session=True,
             )
         except OSError as error:
             raise CommandError(
                 f"{argv[0]}: cannot be started: {error.strerror}",
-                "Is it installed on this host? Set backend_settings.slurm_bin_path, or reconcile.runner.",
+                f"Is it installed on this host? Set {self.programs.place or _PLACE}, or reconcile.runner.",
             ) from None
+
+    def _environment(self) -> dict[str, str]:
+        """What every command gets: a list of what it may need, and nothing of ours that is secret."""
+        wanted = PASSED.union(self.settings.pass_environment) - VARIABLES
+        passed = {k: v for k, v in os.environ.items() if k in wanted or self._own(k)}
+        return passed | _ENVIRONMENT
+
+    def _own(self, variable: str) -> bool:
+        return any(fnmatchcase(variable, pattern) for pattern in self.programs.variables)
+
+    def known(self, name: str, learn: Callable[[], str]) -> str:
+        """What is asked once and stays so, like the name of this host's cluster; what is not learnt is asked again."""
+        if not self._known.get(name):
+            self._known[name] = learn()
+        return self._known[name]
 
     def _communicate(
         self, process: subprocess.Popen[bytes], argv: Sequence[str], stdin: str | None
@@ -142,7 +187,7 @@ class CommandRunner:
             return process.communicate(data, timeout=self.settings.timeout)
         except subprocess.TimeoutExpired:
             _kill_group(process)
-            raise _too_slow(shlex.join(argv), self.settings.timeout) from None
+            raise _too_slow(shlex.join(argv), self.settings.timeout, self.programs.hanging) from None
         except BaseException:
             _kill_group(process)
             raise
@@ -153,11 +198,21 @@ class Lines:
 
     _CHUNK = 1 << 20
 
-    def __init__(self, process: subprocess.Popen[bytes], argv: Sequence[str], timeout: int, errors: IO[bytes]) -> None:
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        argv: Sequence[str],
+        timeout: int,
+        errors: IO[bytes],
+        veil: Veil,
+        hanging: str = "",
+    ) -> None:
         self.command = shlex.join(argv)
         self._process = process
         self._timeout = timeout
         self._errors = errors
+        self._veil = veil
+        self._hanging = hanging
 
     def __iter__(self) -> Iterator[str]:
         """All lines without their ends. Raises :class:`CommandError` when the last one is cut or nothing comes."""
@@ -170,23 +225,23 @@ class Lines:
             while True:
                 if not selector.select(self._timeout):
                     _kill_group(self._process)
-                    raise _too_slow(self.command, self._timeout)
+                    raise _too_slow(self.command, self._timeout, self._hanging)
                 chunk = os.read(pipe.fileno(), self._CHUNK)
                 if not chunk:
                     break
                 whole, newline, rest = (rest + chunk).rpartition(b"\n")
                 if newline:
-                    yield from _text(whole).split("\n")
+                    yield from _text(self._veil.body(whole)).split("\n")
         self._finish()
         if rest and self.code == 0:
-            raise CommandError(f"{self.command}: its output ends within a line: {_text(rest)[:200]!r}")
+            raise CommandError(f"{self.command}: its output ends within a line: {self._veil.text(_text(rest))[:200]!r}")
 
     def _finish(self) -> None:
         try:
             self._process.wait(self._timeout)
         except subprocess.TimeoutExpired:
             _kill_group(self._process)
-            raise _too_slow(self.command, self._timeout) from None
+            raise _too_slow(self.command, self._timeout, self._hanging) from None
 
     @property
     def code(self) -> int:
@@ -197,14 +252,12 @@ class Lines:
     def said(self) -> str:
         """What it put on standard error, in one line."""
         self._errors.seek(0)
-        return " ".join(_text(self._errors.read(10_000)).split())
+        return self._veil.text(" ".join(_text(self._errors.read(10_000)).split()))
 
 
-def _too_slow(command: str, timeout: int) -> CommandError:
-    return CommandError(
-        f"{command}: no answer after {timeout} s, stopped",
-        "slurmdbd may hang or be overloaded; the limit is reconcile.runner.timeout.",
-    )
+def _too_slow(command: str, timeout: int, hanging: str) -> CommandError:
+    hint = f"{hanging}; the limit is reconcile.runner.timeout." if hanging else "The limit is reconcile.runner.timeout."
+    return CommandError(f"{command}: no answer after {timeout} s, stopped", hint)
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
@@ -215,23 +268,3 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
 
 def _text(data: bytes) -> str:
     return data.decode("utf-8", "surrogateescape")
-
-
-def emulated(runner: CommandRunner, program: str = "sacctmgr") -> bool:
-    """Whether the local program is the one of the slurm-emulator package, not SLURM's own binary.
-
-    It puts programs of SLURM's names beside its Python, where PATH may find them by accident.
-    """
-    settings = runner.settings
-    if settings.container or settings.ssh_host:
-        return False
-    named = f"{settings.slurm_bin_path}/{program}" if settings.slurm_bin_path else program
-    found = shutil.which(named)
-    if not found:
-        return False
-    try:
-        with Path(found).open("rb") as file:
-            head = file.read(2000)
-    except OSError:
-        return False
-    return head.startswith(b"#!") and b"emulator" in head

@@ -7,57 +7,44 @@ from collections.abc import Iterable, Mapping
 
 from rich.text import Text
 
-from reconciler.diagnose import LABELS, Report
-from reconciler.render.script import Argv, command_lines
-from reconciler.render.text import printable
-from reconciler.state.model import json_value, plain, tres_of
-from reconciler.state.tres import format_tres
+from reconciler.diagnose import Comparison, Report
+from reconciler.faults import Fault, Faults
+from reconciler.providers.base import Cluster
+from reconciler.render.script import command_lines
+from reconciler.render.text import DEFECT, printable, printable_lines
+from reconciler.state import compare
+from reconciler.state.kinds import KINDS, Kind
+from reconciler.state.model import Obj
+from reconciler.state.values import json_value, numbers_of, plain
 
 FORMAT_VERSION = "1.0"
 _WIDTH = 80
+_INDENT = " " * 13
 _MARKS = {"ok": ("[OK]", "green"), "mismatch": ("[MISMATCH]", "red"), "blocked": ("[BLOCKED]", "yellow")}
 _OVERALL = {"ok": "green", "unmanaged": "cyan"}
 
 
-def fix_commands(report: Report, argv: Argv) -> list[str]:
+def fix_commands(report: Report, cluster: Cluster) -> list[str]:
     """Commands that make the account what it should be; blocked changes are not among them."""
-    return command_lines([c for c in report.changes if not c.blocked], report.cluster, argv)
+    live = [c for c in report.changes if not c.blocked]
+    return command_lines(live, cluster, report.cluster, remote=report.remote)
 
 
-def as_json(report: Report, argv: Argv) -> str:
+def as_json(report: Report, cluster: Cluster) -> str:
     """The report for scripts."""
-    resource, offering, actual = report.resource, report.offering, report.actual
+    actual = report.actual
+    word, kind = report.backend.name, KINDS[report.backend.shape.account]
     document = {
         "format_version": FORMAT_VERSION,
         "account_name": report.account,
         "overall_status": report.status,
-        "slurm_info": {
+        f"{word}_info": {
             "cluster": report.cluster,
             "account_exists": actual is not None,
             "users": report.users,
-            **({LABELS.get(k, k): json_value(plain(v)) for k, v in actual.values.items()} if actual else {}),
+            **({kind.field(k).title: json_value(plain(v)) for k, v in actual.values.items()} if actual else {}),
         },
-        "waldur_info": {
-            "resource_found": resource is not None,
-            **(
-                {
-                    "resource_uuid": resource.uuid,
-                    "resource_name": resource.name,
-                    "state": resource.state,
-                    "backend_id": resource.backend_id,
-                    "limits": dict(resource.limits),
-                    "paused": resource.paused,
-                    "downscaled": resource.downscaled,
-                    "restrict_member_access": resource.restrict_member_access,
-                    "project_name": resource.project_name,
-                    "customer_name": resource.customer_name,
-                    "offering_name": offering.name if offering else "",
-                    "offering_uuid": offering.waldur_offering_uuid if offering else "",
-                }
-                if resource
-                else {}
-            ),
-        },
+        "waldur_info": {"resource_found": report.resource is not None, **_resource(report)},
         "policy_info": {"policy_found": report.policy is not None, **(report.policy or {})},
         "expected_settings": report.expected,
         "comparisons": [
@@ -72,16 +59,16 @@ def as_json(report: Report, argv: Argv) -> str:
             }
             for c in report.comparisons
         ],
-        "fix_commands": fix_commands(report, argv),
+        "fix_commands": fix_commands(report, cluster),
         "unit_conversions": [
             {
                 "component": c.component,
-                "waldur_value": c.waldur_value,
-                "waldur_unit": c.waldur_unit,
+                "waldur_value": c.amount,
+                "waldur_unit": c.unit,
                 "unit_factor": c.factor,
-                "tres": c.tres,
-                "slurm_value": c.slurm_value,
-                "slurm_unit": c.slurm_unit,
+                "tres": c.limit,
+                f"{word}_value": c.value if isinstance(c.value, int) else str(c.value),
+                f"{word}_unit": c.cluster_unit,
             }
             for c in report.conversions
         ],
@@ -90,32 +77,47 @@ def as_json(report: Report, argv: Argv) -> str:
     return json.dumps(document, indent=2)
 
 
-def as_text(report: Report, argv: Argv, *, verbose: bool = False) -> Text:
-    """The report for people."""
+def _resource(report: Report) -> dict[str, object]:
+    """The resource as the portal has it; empty where it has none."""
+    resource, offering = report.resource, report.offering
+    if resource is None:
+        return {}
+    return {
+        "resource_uuid": resource.uuid,
+        "resource_name": resource.name,
+        "state": resource.state,
+        "backend_id": resource.backend_id,
+        "limits": dict(resource.limits),
+        "paused": resource.paused,
+        "downscaled": resource.downscaled,
+        "restrict_member_access": resource.restrict_member_access,
+        "project_name": resource.project_name,
+        "customer_name": resource.customer_name,
+        "offering_name": offering.name if offering else "",
+        "offering_uuid": offering.waldur_offering_uuid if offering else "",
+    }
+
+
+def as_text(report: Report, cluster: Cluster, faults: Faults, *, verbose: bool = False) -> Text:
+    """The report for people; a comparison that cannot be shown is a plain line, and one of ``faults``."""
     out = Text()
     line = "=" * _WIDTH + "\n"
-    out.append(f"{line}SLURM Account Diagnostic: {printable(report.account)}\n{line}", style="bold")
-    _section(out, "SLURM CLUSTER", _slurm(report))
+    title = report.backend.title
+    out.append(f"{line}{title} Account Diagnostic: {printable(report.account)}\n{line}", style="bold")
+    _section(out, f"{title} CLUSTER", _cluster(report))
     _section(out, "WALDUR MASTERMIND", _waldur(report))
-    _section(out, "SLURM POLICY", _policy(report))
+    _section(out, f"{title} POLICY", _policy(report))
     _title(out, "EXPECTED vs ACTUAL")
     for comparison in report.comparisons:
-        mark, style = _MARKS[comparison.status]
-        sign = "==" if comparison.status == "ok" else "!="
-        out.append(f"  {mark:<10} ", style=style)
-        out.append(f"{comparison.field}: {_short(comparison.actual)} {sign} {_short(comparison.expected)}\n")
-        if comparison.units:
-            out.append(f"             Units: {comparison.units}\n", style="dim")
-        if comparison.reason and (verbose or comparison.status == "blocked"):
-            out.append(f"             {printable(comparison.reason)}\n", style="dim")
+        out.append_text(_compared(comparison, faults, verbose=verbose))
     if not report.comparisons:
         out.append("  nothing to compare: no Waldur resource asks for this account\n")
     for note in report.notes:
-        out.append(f"  Note: {printable(note)}\n", style="cyan")
+        out.append(f"  Note: {printable_lines(note, _INDENT)}\n", style="cyan")
     if verbose:
-        rows = [(f"{c.component} -> {c.tres}", c.text()) for c in report.conversions]
+        rows = [(f"{c.component} -> {c.limit}", report.sentence(c)) for c in report.conversions]
         _section(out, "UNIT CONVERSIONS", rows or [("None", "")])
-    commands = fix_commands(report, argv)
+    commands = fix_commands(report, cluster)
     if commands:
         _title(out, "REMEDIATION COMMANDS")
         for command in commands:
@@ -125,6 +127,25 @@ def as_text(report: Report, argv: Argv, *, verbose: bool = False) -> Text:
     out.append(f"OVERALL: {report.status.upper()}{issues}\n", style=f"bold {_OVERALL.get(report.status, 'red')}")
     out.append(line, style="bold")
     return out
+
+
+def _compared(comparison: Comparison, faults: Faults, *, verbose: bool) -> Text:
+    mark, style = _MARKS[comparison.status]
+
+    def whole() -> Text:
+        sign = "==" if comparison.status == "ok" else "!="
+        out = Text.assemble((f"  {mark:<10} ", style), f"{printable(comparison.field)}: ")
+        out.append(f"{_short(comparison.expected)} {sign} {_short(comparison.actual)}\n")
+        if comparison.units:
+            out.append(f"{_INDENT}Units: {printable(comparison.units)}\n", style="dim")
+        if comparison.reason and (verbose or comparison.status == "blocked"):
+            out.append(f"{_INDENT}{printable_lines(comparison.reason, _INDENT)}\n", style="dim")
+        return out
+
+    def plain(fault: Fault) -> Text:
+        return Text(f"  {mark:<10} {printable(comparison.field)}: ({DEFECT}: {printable(fault.why)})\n", style=style)
+
+    return faults.attempt(f"{comparison.field} of the account", whole, plain)
 
 
 def _title(out: Text, title: str) -> None:
@@ -144,24 +165,31 @@ def _short(value: object) -> str:
     return "(none)" if value in (None, "", {}) else printable(str(value))
 
 
-def _slurm(report: Report) -> list[tuple[str, str]]:
+def _cluster(report: Report) -> list[tuple[str, str]]:
     rows = [("Cluster", report.cluster), ("Account Exists", "Yes" if report.actual else "No")]
     if report.actual is None:
         return rows
-    values = {name: plain(value) for name, value in report.actual.values.items()}
-    for label, name in (
-        ("Parent", "parent"),
-        ("Description", "description"),
-        ("Organization", "organization"),
-        ("Fairshare", "fairshare"),
-        ("QoS", "qos"),
-    ):
-        rows.append((label, _short(json_value(values.get(name)))))
-    for name in ("grp_tres_mins", "grp_tres", "max_tres_mins"):
-        value = values.get(name)
-        if isinstance(value, Mapping) and (value or name == "grp_tres_mins"):
-            rows.append((LABELS[name], format_tres(tres_of(value)) or "(none)"))
+    shape = report.backend.shape
+    rows += _overview(KINDS[shape.account], report.actual)
+    if report.budget is not None:
+        rows += _overview(KINDS[shape.budget], report.budget)
     return [*rows, ("Users", ", ".join(report.users) or "(none)")]
+
+
+def _overview(kind: Kind, present: Obj) -> list[tuple[str, str]]:
+    """The fields that an overview has a heading for."""
+    rows = []
+    for field in (f for f in kind.fields if f.heading):
+        value = plain(present.values.get(field.name))
+        if field.compare is not compare.NUMBERS:
+            rows.append((field.heading, _short(json_value(value))))
+        elif isinstance(value, Mapping) and (value or field.name == kind.budget):
+            rows.append((field.heading, _numbers(value)))
+    return rows
+
+
+def _numbers(value: Mapping[str, object]) -> str:
+    return ",".join(f"{name}={amount}" for name, amount in sorted(numbers_of(value).items())) or "(none)"
 
 
 def _waldur(report: Report) -> list[tuple[str, str]]:

@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from reconciler.doctor import Finding, Level
-from reconciler.render.text import printable
+from reconciler.render.text import printable_lines
 
 _STYLE = {Level.OK: "green", Level.WARNING: "yellow", Level.ERROR: "red"}
 _WORD = {Level.OK: "ok  ", Level.WARNING: "warn", Level.ERROR: "FAIL"}
+
+_INDENT = " " * 5
 
 
 def lines(findings: Iterable[Finding]) -> Iterator[tuple[str, str]]:
     """Each line with its style; what to do stands below."""
     for found in findings:
-        text = f"{_WORD[found.level]} {found.subject}: {found.check}: {printable(found.text)}"
+        text = f"{_WORD[found.level]} {found.subject}: {found.check}: {printable_lines(found.text, _INDENT)}"
         yield text, _STYLE[found.level]
         if found.hint and found.level is not Level.OK:
-            yield f"     {printable(found.hint)}", ""
+            yield f"{_INDENT}{printable_lines(found.hint, _INDENT)}", ""
 
 
 def rows(findings: Iterable[Finding]) -> list[dict[str, object]]:

@@ -6,9 +6,9 @@ import json
 from datetime import UTC, datetime
 
 from reconciler import __version__
-from reconciler.outcome import Event
-from reconciler.plan import Plan
-from reconciler.planfile import FORMAT_VERSION
+from reconciler.apply.record import Event
+from reconciler.plan.document import FORMAT_VERSION
+from reconciler.plan.model import Plan
 from reconciler.state.diff import Action, Change
 
 _VERB = {Action.CREATE: "create", Action.UPDATE: "update", Action.DELETE: "delete"}
@@ -49,6 +49,15 @@ def planned(change: Change) -> str:
     if change.blocked:
         return _line("warn", f"{message} is blocked: {change.blocked}", "planned_change", change=body)
     return _line("info", message, "planned_change", change=body)
+
+
+def plain(change: Change, kind: str, why: str) -> str:
+    """An event of an object that cannot be shown as it should be: what is known of it in any case."""
+    address = str(change.address)
+    resource = {"addr": address, "resource_type": change.address.kind, "resource_key": list(change.address.key)}
+    body = {"resource": resource, "action": change.action.value}
+    message = f"{address}: {change.action.value}; the rest cannot be shown, a defect of reconcile: {why}"
+    return _line("warn", message, kind, **{"change" if kind == "planned_change" else "hook": body})
 
 
 def change_summary(operation: str, add: int, change: int, remove: int, failed: int = 0) -> str:

@@ -9,12 +9,11 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields
 
-from rich.table import Table
 from rich.text import Text
 
-from reconciler.figures import By, Figure
-from reconciler.render.text import printable
-from reconciler.verify import Comparison
+from reconciler.cycle.usage_rows import By, Figure
+from reconciler.cycle.verify import Comparison
+from reconciler.render.table import Column, Fit, Table
 
 _BAR = 20
 _EIGHTHS = " ▏▎▍▌▋▊▉"
@@ -22,34 +21,34 @@ _HIGH, _FULL = 0.8, 1.0
 
 
 def bar(share: float | None) -> Text:
-    """A bar of twenty cells with the percentage: what is used of the limit."""
+    """A bar of twenty cells: what is used of the limit."""
     if share is None:
-        return Text("no limit", style="dim")
+        return Text("")
     cells = max(0, min(_BAR * 8, round(share * _BAR * 8)))
     whole, part = divmod(cells, 8)
-    drawn = ("█" * whole + (_EIGHTHS[part] if part else "")).ljust(_BAR)
-    style = "red" if share >= _FULL else "yellow" if share >= _HIGH else "green"
-    return Text(f"{drawn} {share:>4.0%}", style=style)
+    return Text(("█" * whole + (_EIGHTHS[part] if part else "")).ljust(_BAR), style=_colour(share))
+
+
+def percentage(share: float | None) -> Text:
+    """The same as a number."""
+    return Text("no limit", style="dim") if share is None else Text(f"{share:.0%}", style=_colour(share))
+
+
+def _colour(share: float) -> str:
+    return "red" if share >= _FULL else "yellow" if share >= _HIGH else "green"
 
 
 def table(rows: Sequence[Figure], by: By) -> Table:
     """Rows with a bar chart of used against limit."""
-    made = Table(box=None, pad_edge=False)
-    made.add_column("account", no_wrap=True)
-    if by is By.MONTH:
-        made.add_column("month", no_wrap=True)
-    if by is By.USER:
-        made.add_column("user", no_wrap=True)
-    made.add_column("component", no_wrap=True)
-    made.add_column("used", justify="right", no_wrap=True)
-    made.add_column("limit", justify="right", no_wrap=True)
-    made.add_column("unit", no_wrap=True)
-    made.add_column("used of limit", no_wrap=True)
+    extra = {By.MONTH: [Column("month", Fit.WHOLE)], By.USER: [Column("user")], By.ACCOUNT: []}[by]
+    amounts = [Column("used", right=True), Column("limit", Fit.WHOLE, right=True), Column("unit")]
+    drawn = [Column("used of limit", Fit.BAR), Column("", Fit.WHOLE, right=True)]
+    made = Table([Column("account"), *extra, Column("component"), *amounts, *drawn])
     for row in rows:
-        extra = [row.period] if by is By.MONTH else [row.user] if by is By.USER else []
+        more = {By.MONTH: [row.period], By.USER: [row.user], By.ACCOUNT: []}[by]
         mark = " (incomplete)" if row.incomplete else ""
-        cells = [row.account, *extra, row.component, row.used + mark, row.limit or "-", row.unit]
-        made.add_row(*(printable(c) for c in cells), bar(row.share))
+        cells = [row.account, *more, row.component, row.used + mark, row.limit or "-", row.unit]
+        made.add([*cells, bar(row.share), percentage(row.share)])
     return made
 
 
@@ -76,18 +75,13 @@ def document(rows: Iterable[Figure], problems: Sequence[str]) -> str:
 
 def comparison_table(rows: Sequence[Comparison], sources: Sequence[str]) -> Table:
     """Sources side by side; what differs is marked."""
-    made = Table(box=None, pad_edge=False)
-    for title in ("account", "component", "span"):
-        made.add_column(title, no_wrap=True)
-    for title in sources:
-        made.add_column(title, justify="right", no_wrap=True)
-    made.add_column("unit", no_wrap=True)
-    made.add_column("", no_wrap=True)
+    named = [Column(title) for title in ("account", "component", "span")]
+    told = [Column(title, Fit.WHOLE, right=True) for title in sources]
+    made = Table([*named, *told, Column("unit"), Column("", Fit.WHOLE)])
     for row in rows:
         amounts = [row.amounts.get(s, "-") for s in sources]
         mark = Text("DIFFERS", style="bold red") if row.differs else Text("ok", style="green")
-        cells = (row.account, row.component, row.span, *amounts, row.unit)
-        made.add_row(*(printable(c) for c in cells), mark)
+        made.add([row.account, row.component, row.span, *amounts, row.unit, mark])
     return made
 
 

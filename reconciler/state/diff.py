@@ -6,27 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from reconciler.state.kinds import KINDS
-from reconciler.state.model import (
-    UNMANAGED,
-    Address,
-    Constraint,
-    Desired,
-    Obj,
-    Refused,
-    State,
-    Value,
-    Wanted,
-    accepts,
-    plain,
-    target,
-)
-from reconciler.state.naming import same_text
-
-#: fields of free text, which a database may keep with another charset
-TEXTS = frozenset({"description", "organization"})
-#: fields that hold the time of the last write
-MOMENTS = frozenset({"last_sync"})
+from reconciler.state.kinds import KINDS, Field, Kind
+from reconciler.state.model import Address, Desired, Obj, State
+from reconciler.state.values import UNMANAGED, Constraint, Refused, Value, Wanted, accepts, plain, target
 
 
 class Action(StrEnum):
@@ -52,16 +34,23 @@ class Change:
     reason: str = ""
     offerings: frozenset[str] = frozenset()
     blocked: str = ""
-    jobs: int = 0  # running and pending jobs that a deletion cancels
+    jobs: tuple[str, ...] = ()  # numbers of running and pending jobs that a deletion cancels
     last: bool = False  # a user's default account, which SLURM only removes as the last one
     needs: frozenset[Address] = frozenset()  # objects whose change must have succeeded before this one
+    ends: str = ""  # the resource that an order ends, where its last usage has to be told before the order is done
+    aside: bool = False  # blocked, and in nobody's way: all else about the object goes on
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of its object."""
+        return KINDS[self.address.kind]
 
     def changed(self) -> tuple[str, ...]:
         """Names of the fields that get another value, in the kind's order."""
         before, after = self.before or {}, self.after or {}
         return tuple(
             f.name
-            for f in KINDS[self.address.kind].fields
+            for f in self.kind.fields
             if f.name in after and (self.before is None or before.get(f.name) != after[f.name])
         )
 
@@ -124,15 +113,16 @@ def _create(address: Address, wanted: Obj) -> Change:
 
 
 def _updates(address: Address, wanted: Obj, present: Obj) -> Iterable[Change]:
-    before = present.values
+    before, kind = present.values, KINDS[address.kind]
     writable: dict[str, Value] = {}
     refused: dict[str, Value] = {}
     why: list[str] = []
-    moved = "parent" in wanted.values and not accepts(wanted.values["parent"], plain(before.get("parent")))
+    moved = kind.above in wanted.values and not accepts(wanted.values[kind.above], plain(before.get(kind.above)))
     for name, want in wanted.values.items():
         have = plain(before.get(name))
         # what is inherited may change when the object moves, so it is written down
-        if _satisfied(name, want, have) and not (moved and name in present.inherited and want is not UNMANAGED):
+        written_down = moved and name in present.inherited and want is not UNMANAGED
+        if not written_down and _satisfied(kind.by_name[name], want, have):
             continue
         if isinstance(want, Refused):
             refused[name] = target(want, have)
@@ -156,30 +146,13 @@ def _updates(address: Address, wanted: Obj, present: Obj) -> Iterable[Change]:
         )
 
 
-def _satisfied(name: str, want: Wanted, have: Value) -> bool:
-    if name in TEXTS and isinstance(want, str) and isinstance(have, str):
-        return same_text(want, have)
-    return accepts(want, have)
+def _satisfied(field: Field, want: Wanted, have: Value) -> bool:
+    if want is UNMANAGED or isinstance(want, Constraint | Refused):
+        return accepts(want, have)
+    return want == have or field.compare.same(plain(want), have)
 
 
-def equal(name: str, one: Value, other: Value) -> bool:
-    """Whether two values of a field are the same to SLURM's database."""
-    if name in MOMENTS:
-        return bool(one) and bool(other)  # the other side writes its own time
-    return one == other or (name in TEXTS and _satisfied(name, one, other))
-
-
-def overlay(state: State, changes: Iterable[Change]) -> State:
-    """The state after these changes on an ideal cluster: the model that proofs and previews use."""
-    result = dict(state)
-    for change in changes:
-        if change.blocked:
-            continue
-        if change.action is Action.DELETE:
-            result.pop(change.address, None)
-        else:
-            fresh = {f.name: f.fresh for f in KINDS[change.address.kind].fields}
-            base = values_of(result[change.address]) if change.address in result else fresh
-            after = change.after or {}
-            result[change.address] = Obj({**base, **{n: after[n] for n in change.changed()}})
-    return result
+def same(address: Address, name: str, wanted: Value, actual: Value) -> bool:
+    """Whether two values of an object's field are the same to whoever keeps it."""
+    compared = KINDS[address.kind].by_name[name].compare
+    return compared.same(wanted, actual) if compared.moment else wanted == actual or compared.same(wanted, actual)

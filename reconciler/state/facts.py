@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 
-from reconciler.state.model import Address, Note
+from reconciler.state.model import Address, Note, State
 
 # Waldur's words, ResourceState and OfferingUserState of its REST API
 OK, ERRED, CREATING, UPDATING = "OK", "Erred", "Creating", "Updating"
@@ -124,6 +124,25 @@ class Facts:
     bad: tuple[Note, ...] = ()  # rows that could not be understood; each spoils only itself
     held_names: frozenset[str] = frozenset()  # backend_id of the bad rows: accounts to leave alone
     held_users: frozenset[str] = frozenset()  # usernames of the bad rows
+    roles: Mapping[str, Mapping[str, frozenset[str]]] = field(default_factory=dict)  # by team and user: their names
+    provider: str = ""  # who provides the offering, as the portal's own lists name it; empty where nobody asked
+    staff: bool | None = None  # whether past months of every component may be set; None where nobody asked
+
+
+@dataclass(frozen=True)
+class Told:
+    """What portals told one cycle, and writing to them rests on: a new cycle has a new one.
+
+    ``facts`` by offering, of those that were read; ``held``: objects of the portals as they were read, with what
+    they hold beside their fields.
+    """
+
+    facts: Mapping[str, Facts] = field(default_factory=dict)
+    held: State = field(default_factory=dict)
+
+    def then(self, later: Told) -> Told:
+        """With what was told later in the same cycle in place of what was told before."""
+        return Told({**self.facts, **later.facts}, {**self.held, **later.held})
 
 
 @dataclass(frozen=True, slots=True)

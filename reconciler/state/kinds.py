@@ -1,55 +1,58 @@
-"""The kinds of objects: fields, how each compares, what an object depends on.
+"""What a kind of object declares: fields and how they compare, its place among accounts and members, its order.
 
-A new feature is a new field or kind here; diff, plan, render and the writers read these declarations.
+No kind is named here: the portal's are in ``state/waldur.py``, those of a cluster or host in their provider's folder.
+A new feature is a new field or kind there; diff, ownership, guards, plan and the writers read these declarations.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 
-from reconciler.state.model import Address, Value
+from reconciler.state.compare import Compare
+from reconciler.state.model import Address, State
+from reconciler.state.values import Value
 
 
-class Compare(Enum):
-    """How a field compares, and so how it prints."""
+class Role(Enum):
+    """What objects of a kind are to those who never heard of the kind."""
 
-    TEXT = "text"  # folded by the writer of the value
-    TRES = "tres"
-    SET = "set"
-    NUMBER = "number"  # an int, None when not set
-    SHARE = "share"  # an int, or "parent"
-    AMOUNTS = "amounts"  # decimal texts by name
-
-
-_FRESH: dict[Compare, Value] = {
-    Compare.TEXT: "",
-    Compare.TRES: {},
-    Compare.SET: frozenset(),
-    Compare.NUMBER: None,
-    Compare.SHARE: 1,
-    Compare.AMOUNTS: {},
-}
+    ACCOUNT = "account"  # key: its name
+    MEMBER = "member"  # of an account; key: account and user
+    PERSON = "person"  # a user, beside their memberships; key: the user's name
+    RIGHT = "right"  # that a user has on an account, beside using it; key: account and user
+    BUDGET = "budget"  # of an account, as an object of its own; key: the account's name
+    CATALOG = "catalog"  # what others refer to by name
+    PORTAL = "portal"
+    HOST = "host"
 
 
 @dataclass(frozen=True)
 class Field:
-    """One field. ``names`` is the catalogue its values must be in: ``qos`` or ``tres``."""
+    """One field.
+
+    ``names`` is the catalogue its values must be in; ``label`` how the cluster's own documentation spells it;
+    ``unit`` what its numbers count; ``heading`` what an overview of the object calls it, empty where it lacks it.
+    """
 
     name: str
     compare: Compare
     doc: str
     names: str = ""
+    label: str = ""
+    unit: str = ""
+    heading: str = ""
 
     @property
     def fresh(self) -> Value:
         """The value of a new object for which nothing was said."""
-        return _FRESH[self.compare]
+        return self.compare.fresh
 
-
-def _none(key: tuple[str, ...], values: Mapping[str, Value]) -> tuple[Address, ...]:
-    return ()
+    @property
+    def title(self) -> str:
+        """What reports call it."""
+        return self.label or self.name
 
 
 class Stage(IntEnum):
@@ -60,231 +63,101 @@ class Stage(IntEnum):
     HOST = 2
     REPORT = 3  # what the portal is told, once the cluster was read again
     USAGE = 4
-    ORDER = 5  # Waldur takes no usage of what has ended
+    ORDER = 5  # a portal takes no usage of what has ended
+
+
+Key = tuple[str, ...]
+
+
+def _none(key: Key, values: Mapping[str, Value]) -> tuple[Address, ...]:
+    return ()
+
+
+def _nothing(key: Key) -> tuple[Address, ...]:
+    return ()
+
+
+def _never(key: Key, actual: State) -> bool:
+    return False
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of object. ``rank`` orders creation between kinds, ``depends`` within a plan."""
+    """A kind of object.
+
+    ``rank`` orders creation between kinds of a stage. ``depends``: what has to be there before an object of these
+    values; ``frees``: what has to be changed, if it is, before one can be removed; ``late``: one that is removed
+    after all others. ``above``: the field with the account that an account hangs below; ``budget``: the field with
+    amounts that are used up, of which less means that jobs stop; ``component``: what it counts where it is a single
+    amount; ``description``: the one that says for people what an
+    account is; ``drained``: values with which a member
+    begins nothing new.
+    """
 
     name: str
     key: tuple[str, ...]
     rank: int
+    role: Role
     fields: tuple[Field, ...]
-    depends: Callable[[tuple[str, ...], Mapping[str, Value]], tuple[Address, ...]] = _none
+    depends: Callable[[Key, Mapping[str, Value]], tuple[Address, ...]] = _none
+    frees: Callable[[Key], tuple[Address, ...]] = _nothing
+    late: Callable[[Key, State], bool] = _never
     stage: Stage = Stage.CLUSTER
+    above: str = ""
+    budget: str = ""
+    component: str = ""
+    description: str = ""
+    drained: Mapping[str, Value] = field(default_factory=dict)
+    by_name: dict[str, Field] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "by_name", {f.name: f for f in self.fields})
 
     def field(self, name: str) -> Field:
         """A field by name."""
         return self.by_name[name]
 
     @property
-    def by_name(self) -> dict[str, Field]:
-        """All fields by name."""
-        return {f.name: f for f in self.fields}
+    def refers(self) -> bool:
+        """Whether fields of it hold names of a catalogue."""
+        return any(f.names for f in self.fields)
+
+    def at(self, *key: str) -> Address:
+        """The address of one of its objects."""
+        return Address(self.name, key)
 
 
-def account(name: str) -> Address:
-    """The address of an account."""
-    return Address("slurm.account", (name,))
+#: all kinds by name; who is not imported is not here
+KINDS: dict[str, Kind] = {}
 
 
-def association(account_name: str, user: str) -> Address:
-    """The address of a user's association with an account."""
-    return Address("slurm.association", (account_name, user))
+# names of kinds by role: there may be 100,000s of objects to ask about
+_ACCOUNTS: set[str] = set()
+_MEMBERS: set[str] = set()
 
 
-def user(name: str) -> Address:
-    """The address of a user record."""
-    return Address("slurm.user", (name,))
+def declare(*kinds: Kind) -> None:
+    """Make kinds known; the same name again takes the place of the former."""
+    KINDS.update({kind.name: kind for kind in kinds})
+    _ACCOUNTS.update(kind.name for kind in kinds if kind.role is Role.ACCOUNT)
+    _MEMBERS.update(kind.name for kind in kinds if kind.role is Role.MEMBER)
 
 
-def qos(name: str) -> Address:
-    """The address of a QoS."""
-    return Address("slurm.qos", (name,))
+def role_of(address: Address) -> Role:
+    """What an object is."""
+    return KINDS[address.kind].role
 
 
-def resource(uuid: str) -> Address:
-    """The address of a portal resource."""
-    return Address("waldur.resource", (uuid,))
+def is_account(address: Address) -> bool:
+    """Whether it is an account of a cluster."""
+    return address.kind in _ACCOUNTS
 
 
-def order(uuid: str) -> Address:
-    """The address of an order."""
-    return Address("waldur.order", (uuid,))
-
-
-def offering_user(uuid: str) -> Address:
-    """The address of a person's account with an offering."""
-    return Address("waldur.offering_user", (uuid,))
-
-
-def usage(resource_uuid: str, period: str, component_name: str) -> Address:
-    """The address of what was used of a component in a month (``2026-11``)."""
-    return Address("waldur.usage", (resource_uuid, period, component_name))
-
-
-def component(offering: str, name: str) -> Address:
-    """The address of a component of an offering (its uuid)."""
-    return Address("waldur.component", (offering, name))
-
-
-def backend_resource(offering: str, account: str) -> Address:
-    """The address of an account that is offered to an offering (its uuid) for import."""
-    return Address("waldur.backend_resource", (offering, account))
+def is_member(address: Address) -> bool:
+    """Whether it is a user's membership in an account."""
+    return address.kind in _MEMBERS
 
 
 def on_cluster(address: Address) -> bool:
     """Whether an object lives in the cluster's database."""
     return KINDS[address.kind].stage is Stage.CLUSTER
-
-
-def homedir(user_name: str) -> Address:
-    """The address of a user's home directory."""
-    return Address("host.homedir", (user_name,))
-
-
-def _account_depends(key: tuple[str, ...], values: Mapping[str, Value]) -> tuple[Address, ...]:
-    parent = values.get("parent")
-    above = (account(parent),) if isinstance(parent, str) and parent else ()
-    names = values.get("qos")
-    return (*above, *(qos(n) for n in sorted(names))) if isinstance(names, frozenset) else above
-
-
-def _association_depends(key: tuple[str, ...], values: Mapping[str, Value]) -> tuple[Address, ...]:
-    return (account(key[0]),)
-
-
-def _user_depends(key: tuple[str, ...], values: Mapping[str, Value]) -> tuple[Address, ...]:
-    default = values.get("default_account")
-    return (association(default, key[0]),) if isinstance(default, str) and default else ()
-
-
-_LIMITS = (
-    Field("fairshare", Compare.SHARE, "shares, or 'parent'"),
-    Field("qos", Compare.SET, "allowed QoS", names="qos"),
-    Field("default_qos", Compare.TEXT, "QoS of jobs that name none", names="qos"),
-    Field("grp_tres_mins", Compare.TRES, "GrpTRESMins: budget in TRES-minutes", names="tres"),
-    Field("grp_tres", Compare.TRES, "GrpTRES: at one time, over all jobs", names="tres"),
-    Field("max_tres_mins", Compare.TRES, "MaxTRESMins: TRES-minutes of one job", names="tres"),
-    Field("grp_submit_jobs", Compare.NUMBER, "GrpSubmitJobs: jobs at one time, over all users"),
-    Field("max_submit_jobs", Compare.NUMBER, "MaxSubmitJobs: jobs at one time, per association"),
-)
-
-KINDS: dict[str, Kind] = {
-    kind.name: kind
-    for kind in (
-        Kind("slurm.qos", ("name",), 0, (Field("flags", Compare.SET, "QoS flags"),)),
-        Kind(
-            "slurm.account",
-            ("name",),
-            1,
-            (
-                Field("parent", Compare.TEXT, "parent account"),
-                Field("description", Compare.TEXT, "Waldur name, folded to lower case"),
-                Field("organization", Compare.TEXT, "organization, folded to lower case"),
-                *_LIMITS,
-            ),
-            _account_depends,
-        ),
-        Kind("slurm.association", ("account", "user"), 2, _LIMITS, _association_depends),
-        Kind(
-            "slurm.user",
-            ("name",),
-            3,
-            (Field("default_account", Compare.TEXT, "account of jobs that name none"),),
-            _user_depends,
-        ),
-        Kind(
-            "waldur.offering_user",
-            ("uuid",),
-            0,
-            (
-                Field("username", Compare.TEXT, "the person's name on the cluster"),
-                Field("state", Compare.TEXT, "Requested, Creating, OK, Error creating"),
-            ),
-            stage=Stage.IDENTITY,
-        ),
-        Kind(
-            "waldur.resource",
-            ("uuid",),
-            0,
-            (
-                Field("backend_id", Compare.TEXT, "its account on the cluster"),
-                Field("state", Compare.TEXT, "OK or Erred, where no order is underway"),
-                Field("error_message", Compare.TEXT, "why it is Erred, for the customer"),
-                Field("limits", Compare.TEXT, "amounts, where the cluster owns them (reconcile.limits_owner)"),
-                Field("qos", Compare.SET, "backend metadata: QoS of the account"),
-                Field("fairshare", Compare.SHARE, "backend metadata: fairshare of the account"),
-                Field("grp_tres_mins", Compare.TRES, "backend metadata: GrpTRESMins of the account"),
-                Field("last_sync", Compare.TEXT, "when it was last looked after (UTC)"),
-            ),
-            stage=Stage.REPORT,
-        ),
-        Kind(
-            "waldur.usage",
-            ("resource", "period", "component"),
-            0,
-            (
-                Field("total", Compare.TEXT, "amount in Waldur's unit, with two decimals"),
-                Field("users", Compare.AMOUNTS, "the same by user"),
-                Field("plans", Compare.TEXT, "Waldur's amounts by plan, where the resource had several in the month"),
-            ),
-            stage=Stage.USAGE,
-        ),
-        Kind(
-            "waldur.order",
-            ("uuid",),
-            0,
-            (
-                Field("state", Compare.TEXT, "pending-provider, executing, done, erred"),
-                Field("error_message", Compare.TEXT, "why it is erred, for the customer"),
-            ),
-            stage=Stage.ORDER,
-        ),
-        Kind(
-            "waldur.component",
-            ("offering", "type"),
-            0,
-            (
-                Field("name", Compare.TEXT, "label"),
-                Field("measured_unit", Compare.TEXT, "unit of amounts"),
-                Field("billing_type", Compare.TEXT, "limit, usage or one"),
-                Field("limit_amount", Compare.TEXT, "limit of usage-billed components"),
-                Field("limit_period", Compare.TEXT, "month, quarterly, annual or total"),
-                Field("unit_factor", Compare.NUMBER, "the cluster's units in one of Waldur's"),
-                Field("description", Compare.TEXT, "for customers"),
-                Field("article_code", Compare.TEXT, "for invoices"),
-                Field("min_value", Compare.TEXT, "least amount of an order"),
-                Field("max_value", Compare.TEXT, "greatest amount of an order"),
-                Field("max_available_limit", Compare.TEXT, "greatest amount over all resources"),
-                Field("default_limit", Compare.TEXT, "amount that an order form starts with"),
-                Field("is_boolean", Compare.TEXT, "true or false: a switch instead of an amount"),
-                Field("is_prepaid", Compare.TEXT, "true or false: paid at the order"),
-            ),
-            stage=Stage.REPORT,
-        ),
-        Kind(
-            "waldur.backend_resource",
-            ("offering", "backend_id"),
-            0,
-            (
-                Field("name", Compare.TEXT, "name of the resource to be"),
-                Field("project", Compare.TEXT, "uuid of its project"),
-                Field("limits", Compare.TEXT, "amounts in Waldur's units"),
-            ),
-            stage=Stage.REPORT,
-        ),
-        Kind(
-            "host.homedir",
-            ("user",),
-            0,
-            (
-                Field("path", Compare.TEXT, "where it is"),
-                Field("owner", Compare.TEXT, "user name, or 'uid N' where it is somebody else's"),
-                Field("mode", Compare.TEXT, "permissions, in octal"),
-            ),
-            stage=Stage.HOST,
-        ),
-    )
-}

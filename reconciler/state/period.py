@@ -53,8 +53,10 @@ class Period:
             day = date(int(match[1]), int(match[2]), int(match[3] or 1)) if match else None
         except ValueError:
             day = None
-        if day is None or day.year < _FIRST_YEAR:
+        if day is None:
             raise ValueError(f"not a month: {text!r} (like 2026-11)")
+        if day.year < _FIRST_YEAR:
+            raise ValueError(f"{text!r} is before {_FIRST_YEAR:04d}-01, and no usage of that time is known")
         return cls(day.year, day.month)
 
     @classmethod

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
-from reconciler.state import kinds
+from reconciler.state import waldur
 from reconciler.state.facts import Facts, Resource
-from reconciler.state.model import Obj, State, Value
-from reconciler.state.naming import fold
+from reconciler.state.kinds import KINDS
+from reconciler.state.model import Obj, State
 from reconciler.state.units import UnitError, decimal, plain_text
+from reconciler.state.values import Value
 
 
 def moment(when: datetime) -> str:
@@ -22,27 +23,29 @@ def portal_state(told: Iterable[Facts]) -> State:
     state: State = {}
     for facts in told:
         for resource in facts.resources:
-            state[kinds.resource(resource.uuid)] = Obj(resource_values(resource))
+            state[waldur.resource(resource.uuid)] = resource_obj(resource)
             if resource.order is not None:
-                state[kinds.order(resource.order.uuid)] = Obj({"state": resource.order.state, "error_message": ""})
+                state[waldur.order(resource.order.uuid)] = Obj({"state": resource.order.state, "error_message": ""})
         for person in facts.offering_users:
             if person.uuid:
-                state[kinds.offering_user(person.uuid)] = Obj({"username": person.username, "state": person.state})
+                state[waldur.offering_user(person.uuid)] = Obj({"username": person.username, "state": person.state})
     return state
+
+
+def resource_obj(resource: Resource) -> Obj:
+    """A ``waldur.resource``, and its metadata, of which only a part is in its fields."""
+    return Obj(resource_values(resource), beside=resource.metadata)
 
 
 def resource_values(resource: Resource) -> dict[str, Value]:
     """The fields of ``waldur.resource`` as the portal has them."""
-    metadata = resource.metadata
-    qos, share, limits = metadata.get("qos"), metadata.get("fairshare"), metadata.get("limits")
+    fields = KINDS["waldur.resource"].by_name
     return {
         "backend_id": resource.backend_id,
         "state": resource.state,
         "error_message": resource.error_message,
         "limits": amounts(resource.told_limits),
-        "qos": frozenset(q for q in fold(qos).split(",") if q) if isinstance(qos, str) else frozenset(),
-        "fairshare": share if isinstance(share, int | str) and not isinstance(share, bool) else None,
-        "grp_tres_mins": {k: v for k, v in limits.items() if isinstance(v, int)} if isinstance(limits, Mapping) else {},
+        **{name: fields[name].compare.told(resource.metadata.get(key)) for name, key in waldur.METADATA.items()},
         "last_sync": resource.last_sync,
     }
 

@@ -28,6 +28,11 @@ def plain_text(amount: Decimal) -> str:
     return f"{amount.normalize():f}"
 
 
+def last_decimal(amount: Decimal) -> Decimal:
+    """A unit of the last decimal that an amount is written with; of whole numbers 1."""
+    return Decimal((0, (1,), min(0, int(amount.as_tuple().exponent))))
+
+
 # SLURM keeps limits in 64 bits and uses the two largest numbers as marks
 _LARGEST = 2**63 - 1
 

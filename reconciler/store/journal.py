@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import reprlib
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -15,15 +16,21 @@ from sqlalchemy import bindparam, delete, insert, select, update
 
 from reconciler import __version__
 from reconciler.errors import ReconcileError, StoppedError
+from reconciler.faults import Faults
 from reconciler.state.diff import Change
-from reconciler.state.model import Address, Value, json_value
+from reconciler.state.model import Address
+from reconciler.state.values import Value, json_value
 from reconciler.store.database import Store, rows_of
 from reconciler.store.locks import holder
 from reconciler.store.tables import ACTIONS, RUNS
 
 RUNNING, DONE, FAILED, INTERRUPTED = "running", "done", "failed", "interrupted"
-LEFT, UNCONFIRMED = "left", "unconfirmed"
+LEFT, UNCONFIRMED, DISPROVED = "left", "unconfirmed", "disproved"
 _LONGEST_COMMAND = 4000
+#: the key that stands for a value which could not be written down
+UNRENDERED = "cannot be written down"
+_LONG = reprlib.Repr()
+_LONG.maxother = _LONG.maxstring = 500
 
 
 #: says why nothing more may be begun; empty while all is well
@@ -78,6 +85,7 @@ class Run:
         self.failed = False
         self.left = True  # whether anything of the plan is left to do
         self.stop: Stop = never
+        self.faults = Faults()
         self._journal = journal
         self._lock = threading.Lock()
         self._rows: dict[Address, int] = {}
@@ -106,10 +114,10 @@ class Run:
                 for change in fresh:
                     row = {
                         "run": self.id,
-                        "address": str(change.address),
+                        "address": _storable(str(change.address)),
                         "action": change.action.value,
-                        "before": _json(change.before),
-                        "after": _json(change.after),
+                        "before": self._json(change, change.before),
+                        "after": self._json(change, change.after),
                         "reason": _storable(change.reason),
                         "command": command,
                         "tried": self._journal.now(),
@@ -122,6 +130,21 @@ class Run:
             self._kept(written)
             self._rows |= found
             self._commands |= again | dict.fromkeys(found, command)
+
+    def _json(self, change: Change, values: Mapping[str, Value] | None) -> str:
+        """Values as they are kept: what JSON has no place for is written as Python shows it."""
+        whole = f"the journal's values of {change.address}"
+        return self.faults.attempt(whole, lambda: _json(values), lambda fault: self._one_by_one(change, values or {}))
+
+    def _one_by_one(self, change: Change, values: Mapping[str, Value]) -> str:
+        kept = {str(name): self._one(f"{name} of {change.address} in the journal", v) for name, v in values.items()}
+        return json.dumps(kept, sort_keys=True)
+
+    def _one(self, what: str, value: Value) -> object:
+        # no shape that a rollback would take for a value
+        return self.faults.attempt(
+            what, lambda: json.loads(_json({"": value}))[""], lambda fault: [{UNRENDERED: _LONG.repr(value)}]
+        )
 
     def _then(self, address: Address, command: str) -> str:
         """All that was tried for an object, one command per line, oldest first."""
@@ -239,6 +262,19 @@ class Journal:
             found = rows_of(connection.execute(wanted))
         return [_entry(row) for row in found]
 
+    def disproved(self, addresses: Sequence[Address]) -> dict[Address, str]:
+        """Which of these did not end as they should when they were last tried, with words."""
+        if not self.store.exists():
+            return {}
+        here = select(RUNS.c.id).where(RUNS.c.cluster == self.cluster)
+        bad = select(ACTIONS.c.address).where(ACTIONS.c.outcome == DISPROVED, ACTIONS.c.run.in_(here))
+        told = select(ACTIONS.c.address, ACTIONS.c.outcome, ACTIONS.c.text)
+        tried = told.where(ACTIONS.c.address.in_(bad), ACTIONS.c.run.in_(here)).order_by(ACTIONS.c.id)
+        with self.store.reading() as connection:
+            last = {address: (outcome, text) for address, outcome, text in connection.execute(tried)}
+        wanted = {_storable(str(a)): a for a in addresses}
+        return {wanted[a]: text for a, (outcome, text) in last.items() if a in wanted and outcome == DISPROVED}
+
     def prune(self, days: int) -> int:
         """Forget runs that are older than so many days; how many."""
         if not self.store.exists():
@@ -263,8 +299,3 @@ def _storable(text: str) -> str:
 
 def _json(values: Mapping[str, Value] | None) -> str:
     return json.dumps(None if values is None else {n: json_value(v) for n, v in values.items()}, sort_keys=True)
-
-
-def addresses(entries: Iterable[Entry]) -> list[str]:
-    """Their addresses, each once."""
-    return list(dict.fromkeys(e.address for e in entries))

@@ -15,7 +15,7 @@ from datetime import date, datetime, timedelta
 from sqlalchemy import Table, bindparam, delete, select
 
 from reconciler.store.database import Store
-from reconciler.store.tables import ABSENT, ACCEPTED, READS, REPORTED, STRANGERS, USERNAMES
+from reconciler.store.tables import ABSENT, ACCEPTED, ADOPTED, READS, REPORTED, STRANGERS, USERNAMES
 
 # a server may be upgraded, so it is asked again after so many days
 _ASK_AGAIN = timedelta(days=7)
@@ -127,6 +127,23 @@ class Memory:
             for offering, read in reads.items()
         ]
         self._write(READS, rows)
+
+    def adopted(self) -> frozenset[str]:
+        """Offerings that were looked after before, and of which no limit that would fall waits for consent."""
+        if not self.store.exists():
+            return frozenset()
+        with self.store.reading() as connection:
+            mine = select(ADOPTED.c.offering, ADOPTED.c.moment).where(ADOPTED.c.cluster == self.cluster)
+            known = {str(offering): bool(moment) for offering, moment in connection.execute(mine)}
+        # earlier versions kept no such mark, but what they read
+        earlier = {offering for offering in self.reads() if offering not in known}
+        return frozenset({offering for offering, adopted in known.items() if adopted} | earlier)
+
+    def remember_adopted(self, adopted: Iterable[str], waiting: Iterable[str], moment: datetime) -> None:
+        """Keep which offerings are looked after from now on, and of which limits that would fall wait for consent."""
+        rows = [{"cluster": self.cluster, "offering": o, "moment": moment.isoformat()} for o in adopted]
+        rows += [{"cluster": self.cluster, "offering": o, "moment": ""} for o in waiting]
+        self._write(ADOPTED, rows)
 
     def accepted(self) -> frozenset[str]:
         """Orphans that a person knows of: their number is no sign of a portal that shrank."""

@@ -50,6 +50,19 @@ ACCEPTED = Table(
     Column("cluster", String, primary_key=True),
     Column("account", String, primary_key=True),  # an orphan that a person knows of
 )
+ADOPTED = Table(
+    "adopted",
+    METADATA,
+    Column("cluster", String, primary_key=True),
+    Column("offering", String, primary_key=True),  # its uuid
+    Column("moment", String, nullable=False),  # empty: limits that would fall still wait for consent
+)
+CLUSTERS = Table(
+    "clusters",
+    METADATA,
+    Column("reached", String, primary_key=True),  # from which host and which way
+    Column("cluster", String, nullable=False),  # what SLURM calls it
+)
 FREEZES = Table(
     "freezes",
     METADATA,

@@ -9,7 +9,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 from reconciler.config import Usernames
 from reconciler.errors import ConfigError, ReconcileError
-from reconciler.state.naming import name_problem
+from reconciler.state.names import name_problem
 from reconciler.usernames.model import Person, Proposal, UsernameBackend
 from reconciler.usernames.reserved import is_reserved
 

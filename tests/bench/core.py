@@ -10,21 +10,19 @@ import resource
 import sys
 import time
 from collections.abc import Callable
-from datetime import date
 from typing import TypeVar
 
-from reconciler.build import Built, build
-from reconciler.chains import Source
 from reconciler.config import Config
-from reconciler.cycle import without_collector
-from reconciler.guard import propagate
-from reconciler.plan import ordered
-from reconciler.providers.slurm import parse
-from reconciler.state import kinds, ownership
-from reconciler.state.catalog import catalog_of, check
-from reconciler.state.diff import Change, diff
+from reconciler.cycle.cluster import without_collector
+from reconciler.desired.accounts import Source
+from reconciler.desired.build import build
+from reconciler.desired.built import Built
+from reconciler.plan.order import ordered
+from reconciler.providers.slurm import kinds, parse
+from reconciler.state.diff import Change
 from reconciler.state.facts import Facts, OfferingUser, Resource
 from reconciler.state.model import Obj, State
+from tests.pure import BACKEND, changes_of, completed, reading
 from tests.state.strategies import config
 
 USERS_EACH = 10
@@ -67,30 +65,30 @@ def facts(accounts: int) -> Facts:
 
 def texts(said: Facts) -> tuple[str, str, str]:
     """What sacctmgr prints for a cluster that is as it should be: associations, users, accounts."""
-    rows = ["|".join(parse.ASSOCIATION), "t|root||||1||||||normal|", "t|root|root|||1|||||||"]
+    rows = ["|".join(parse.ASSOCIATION), "t|root||||1||||||normal||1", "t|root|root|||1||||||||2"]
     accounts = ["Account|Org|Descr", "root|root|root"]
     for level, parent in (("c", "root"), ("p", "c")):
         for n in range(len(said.resources) // (100 if level == "c" else 10) or 1):
             above = parent if level == "c" else f"c_c{n // 10}"
-            rows.append(f"t|{level}_{level}{n}|||{above}|1|||||||")
+            rows.append(f"t|{level}_{level}{n}|||{above}|1||||||||3")
             accounts.append(f"{level}_{level}{n}|{level}_{level}{n}|{level} {n}")
     users = {"root": "root"}
     for n, one in enumerate(said.resources):
-        rows.append(f"t|a_r{n}|||p_p{n // 10}|1|cpu={60 * n},gres/gpu=7|||||normal|")
+        rows.append(f"t|a_r{n}|||p_p{n // 10}|1|cpu={60 * n},gres/gpu=7|||||normal||4")
         accounts.append(f"a_r{n}|p_p{n // 10}|resource {n}")
         for member in sorted(said.members[one.team]):
-            rows.append(f"t|a_r{n}|user{member[1:]}|||1|||||||")
+            rows.append(f"t|a_r{n}|user{member[1:]}|||1||||||||5")
             users.setdefault(f"user{member[1:]}", f"a_r{n}")
     listed = [
-        "User|Def Acct|Admin",
-        *(f"{u}|{d}|{'Administrator' if u == 'root' else 'None'}" for u, d in users.items()),
+        "User|Def Acct|Admin|Coord Accounts",
+        *(f"{u}|{d}|{'Administrator' if u == 'root' else 'None'}|" for u, d in users.items()),
     ]
     return tuple("\n".join(lines) + "\n" for lines in (rows, listed, accounts))  # type: ignore[return-value]
 
 
 def read(association: str, user: str, account: str) -> State:
     """The reader's work without its processes."""
-    _, state = parse.associations(association, "assoc")
+    _, state, _ = parse.associations(association, "assoc")
     defaults = parse.users(user, "user")
     known = frozenset(a.key[0] for a in state if a.kind == "slurm.account")
     described = parse.texts(account, known, "account")
@@ -100,16 +98,15 @@ def read(association: str, user: str, account: str) -> State:
         values = {**obj.values, "description": description, "organization": organization}
         state[kinds.account(name)] = Obj(values, inherited=obj.inherited)
     for name, default in defaults.items():
-        state[kinds.user(name)] = Obj({"default_account": default})
+        state[kinds.user(name)] = Obj({"default_account": default.default_account, "name": default.name})
     for name in ("normal", "paused", "slowdown"):
         state[kinds.qos(name)] = Obj({"flags": frozenset()})
     return state
 
 
-def compare(built: Built, actual: State) -> list[Change]:
-    desired = ownership.own(built.desired, built.scope, actual, {})
-    check(desired, catalog_of(actual, frozenset({"cpu", "gres/gpu"})))
-    return propagate(diff(desired, actual), actual)
+def compare(built: Built, actual: State, settings: Config) -> list[Change]:
+    desired = completed(built, reading(actual), settings, lambda levels: {}, made=False)
+    return changes_of(desired, actual)
 
 
 def cycle(title: str, said: Facts, text: tuple[str, str, str], settings: Config) -> int:
@@ -117,8 +114,8 @@ def cycle(title: str, said: Facts, text: tuple[str, str, str], settings: Config)
     total: list[float] = []
     actual = timed("parse", lambda: read(*text), total)
     source = Source(settings.offerings[0], said)
-    built = timed("build", lambda: build([source], settings, date(2026, 11, 1)), total)
-    changes = timed("ownership and diff", lambda: compare(built, actual), total)
+    built = timed("build", lambda: build([source], settings, BACKEND), total)
+    changes = timed("ownership and diff", lambda: compare(built, actual, settings), total)
     plan = timed("plan", lambda: ordered(changes, actual), total)
     print(f"  {'together':<28} {sum(total):6.2f} s CPU, {len(plan)} changes")
     return len(plan)

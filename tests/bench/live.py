@@ -16,9 +16,9 @@ from pathlib import Path
 
 import yaml
 
-from reconciler.clusters import clusters
 from reconciler.config import load
-from reconciler.cycle import Cluster
+from reconciler.cycle.cluster import Cluster
+from reconciler.cycle.scopes import clusters
 from reconciler.state.kinds import on_cluster
 from tests.conftest import offering
 from tests.live.conftest import Slurm
@@ -115,7 +115,7 @@ def first_apply(directory: Path, portal: StandIn, slurm: Slurm, accounts: int) -
     ends = [moment for _, moment in seen[1:]] + [time.monotonic()]
     parts = ", ".join(f"{text} {end - start:.2f} s" for (text, start), end in zip(seen, ends, strict=True))
     processes, requests = cluster.runner.started, cluster.requests
-    outcome = cluster.apply(planned.plan, reading=planned.reading)
+    outcome = cluster.apply(planned.plan, planned=planned)
     seconds = time.monotonic() - began - planned_after
     assert not outcome.failures, next(iter(outcome.failures.items()))
     created = sum(on_cluster(c.address) for c in planned.plan.changes)

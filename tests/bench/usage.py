@@ -20,17 +20,18 @@ from decimal import Decimal
 from pathlib import Path
 
 from reconciler.config import Component, Runner
-from reconciler.providers.metered import Metered
 from reconciler.providers.runner import CommandRunner
-from reconciler.providers.slurm.accounting import COLUMNS, SacctSource
+from reconciler.providers.slurm.dialect import introduced
+from reconciler.providers.slurm.usage import COLUMNS, SacctSource
+from reconciler.providers.usage import Metered
 from reconciler.state.facts import Resource
-from reconciler.state.period import Period
 from tests.conftest import Program, offering
+from tests.fakes import answer, program
+from tests.providers.dwdi import NOVEMBER
 from tests.standin.portal import StandIn
 
 RECORDS = 1_000_000
 ACCOUNTS, USERS_EACH = 100, 10
-NOVEMBER = Period(2026, 11)
 COMPONENTS = {
     "cpu": Component(measured_unit="h", unit_factor=Decimal(60)),
     "mem": Component(measured_unit="h", unit_factor=Decimal(61440)),
@@ -55,12 +56,8 @@ def records(directory: Path) -> None:
             files[account].write(line)
     for file in files:
         file.close()
-    program = directory / "sacct"
-    program.write_text(
-        f'#!/bin/sh\necho "{"|".join(COLUMNS)}"\nfile=all\n'
-        f'while [ $# -gt 1 ]; do [ "$1" = -A ] && file=$2; shift; done\nexec cat {directory}/$file\n'
-    )
-    program.chmod(0o755)
+    asked = 'while [ $# -gt 1 ]; do [ "$1" = -A ] && file=$2; shift; done'
+    program(directory, "sacct", answer("|".join(COLUMNS)), "file=all", asked, f"exec cat {directory}/$file")
 
 
 def child(directory: str, way: str) -> None:
@@ -68,12 +65,12 @@ def child(directory: str, way: str) -> None:
     before, began = time.process_time(), time.monotonic()
     total = Decimal(0)
     if way == "one":
-        source = SacctSource(CommandRunner(Runner(slurm_bin_path=directory)), None, "UTC")
+        source = SacctSource(introduced(CommandRunner(Runner(slurm_bin_path=directory))), None, "UTC")
         used = source.read(NOVEMBER, metered(ACCOUNTS)).used
         total = sum((Decimal(float(u.total["cpu"])) for u in used.values()), Decimal(0))
     else:
         for one in metered(ACCOUNTS):
-            source = SacctSource(_OfOne(directory, one.resource.backend_id), None, "UTC")
+            source = SacctSource(introduced(_OfOne(directory, one.resource.backend_id)), None, "UTC")
             total += Decimal(float(source.read(NOVEMBER, [one]).used[one.resource.uuid].total["cpu"]))
     figures = {
         "cpu": time.process_time() - before,
@@ -127,6 +124,7 @@ def whole_cycle() -> None:
     portal, slurm = StandIn(directory), Slurm(directory / "slurm", SLURM_TESTBED_QUICKACK="0")
     try:
         month = f"{datetime.now(UTC):%Y-%m}"
+        slurm.clean()  # with a job of long ago: silence of a cluster that never ran any is not believed
         fill(portal, ACCOUNTS)
         site = Program(directory, slurm.environment)
         site.document["offerings"] = [offering(portal.url, backend_settings={"cluster_name": "testbed"})]

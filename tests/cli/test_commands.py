@@ -13,24 +13,13 @@ import jsonschema
 import pytest
 
 from tests.conftest import ROOT, Program, offering
-from tests.emulator import BIN, Emulator
+from tests.emulator import Emulator, emulated
 from tests.standin.portal import StandIn
 
 
 @pytest.fixture
-def emulator(tmp_path: Path) -> Emulator:
-    return Emulator(tmp_path)
-
-
-@pytest.fixture
 def site(emulator: Emulator, portal: StandIn, tmp_path: Path) -> Program:
-    program = Program(tmp_path, emulator.environment)
-    program.document["offerings"] = [offering(portal.url)]
-    program.document["reconcile"] |= {
-        "qos": {"paused": {}, "slowdown": {}},
-        "runner": {"emulator": True, "slurm_bin_path": str(BIN)},
-        "http_retries": 0,
-    }
+    program = emulated(emulator, portal, tmp_path)
     portal.resource("climate-a")
     portal.user("ann", "climate")
     return program

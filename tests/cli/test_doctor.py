@@ -17,6 +17,7 @@ import requests
 
 from tests.conftest import Program, offering
 from tests.emulator import BIN, Emulator
+from tests.fakes import answer, in_front, on, program
 from tests.standin.portal import StandIn
 
 
@@ -26,8 +27,8 @@ class Commands:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         directory.mkdir()
-        for program in ("sacct", "squeue", "scancel"):
-            self.answers(program, {"--version": "slurm 23.11.4", "-V": "slurm 23.11.4"})
+        for name in ("sacct", "squeue", "scancel"):
+            self.answers(name, {"--version": "slurm 23.11.4", "-V": "slurm 23.11.4"})
         self.control: dict[str, str] = {
             "--version": "slurm 23.11.4",
             "ping": "Slurmctld(primary) at head1 is UP",
@@ -48,11 +49,9 @@ class Commands:
         self.answers("scontrol", self.control)
         self.answers("sacctmgr", self.manager)
 
-    def answers(self, program: str, known: dict[str, str], code: int = 0) -> None:
-        cases = "".join(f"  *{k!r}*) cat <<'END'\n{v}\nEND\n  exit {code};;\n" for k, v in known.items())
-        path = self.directory / program
-        path.write_text(f'#!/bin/sh\ncase " $* " in\n{cases}esac\necho "unexpected: $*" >&2\nexit 1\n')
-        path.chmod(0o755)
+    def answers(self, name: str, known: dict[str, str], code: int = 0) -> None:
+        cases = (on(f"*{asked!r}*", answer(text), f"exit {code}") for asked, text in known.items())
+        program(self.directory, name, *cases, 'echo "unexpected: $*" >&2', "exit 1")
 
 
 @pytest.fixture
@@ -62,7 +61,7 @@ def commands(tmp_path: Path) -> Commands:
 
 @pytest.fixture
 def site(tmp_path: Path, portal: StandIn, commands: Commands) -> Program:
-    path = f"{commands.directory}:{os.environ['PATH']}"
+    path = in_front(commands.directory)
     program = Program(tmp_path, {"PATH": path})
     program.document["offerings"] = [offering(portal.url, backend_settings={"slurm_bin_path": str(commands.directory)})]
     program.document["reconcile"]["http_retries"] = 0

@@ -8,25 +8,14 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Program, offering
-from tests.emulator import BIN, Emulator
+from tests.conftest import Program
+from tests.emulator import Emulator, emulated
 from tests.standin.portal import OFFERING, TOKEN, StandIn, uid
 
 
 @pytest.fixture
-def emulator(tmp_path: Path) -> Emulator:
-    return Emulator(tmp_path)
-
-
-@pytest.fixture
 def site(emulator: Emulator, portal: StandIn, tmp_path: Path) -> Program:
-    program = Program(tmp_path, emulator.environment)
-    program.document["offerings"] = [offering(portal.url)]
-    program.document["reconcile"] |= {
-        "qos": {"paused": {}, "slowdown": {}},
-        "runner": {"emulator": True, "slurm_bin_path": str(BIN)},
-        "http_retries": 0,
-    }
+    program = emulated(emulator, portal, tmp_path)
     return program
 
 
@@ -215,7 +204,8 @@ def test_accounts_that_the_oldest_agent_named_by_uuid_stay(site: Program, portal
     emulator.sacctmgr("add", "account", customer, "parent=root")
     emulator.sacctmgr("add", "account", project, f"parent={customer}")
     emulator.sacctmgr("add", "account", name, f"parent={project}")
-    done = site("apply", "--auto-approve")
+    assert site("apply", "--auto-approve").code == 4, "the first run gives no limit to an account that had none"
+    done = site("apply", "--auto-approve", "--allow", "limit_cuts")
     assert done.code == 0, done.both
     assert portal.found("resource", row["name"])["backend_id"] == name
     accounts = emulator.run("sacctmgr", "-nP", "show", "assoc", "format=Account").stdout.split()

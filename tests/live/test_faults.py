@@ -13,14 +13,13 @@ from typing import Any
 import pytest
 
 from tests.conftest import ROOT, Program
-from tests.live.conftest import SCRIPT, Slurm
+from tests.fakes import PASS, READS, around, in_front, nth, on
+from tests.live.conftest import SCRIPT, Site, Slurm
 from tests.standin.portal import StandIn, uid
-
-World = tuple[Program, StandIn, Slurm]
 
 
 @pytest.fixture
-def world(site: Program, slurm: Slurm, portal: StandIn) -> World:
+def world(site: Program, slurm: Slurm, portal: StandIn) -> Site:
     """Two allocations with two members, applied, and something to do: a limit, a new allocation, a member less."""
     site.environment = dict(site.environment)  # what is changed here is not the next test's
     site.document["reconcile"].update(http_retries=0, usage_minutes=1000, runner={"timeout": 20})
@@ -36,7 +35,7 @@ def world(site: Program, slurm: Slurm, portal: StandIn) -> World:
     return site, portal, slurm
 
 
-def healed(world: World) -> None:
+def healed(world: Site) -> None:
     """One fault-free run makes everything right, and nothing is left."""
     site, _, slurm = world
     done = site("apply", "--auto-approve")
@@ -46,18 +45,19 @@ def healed(world: World) -> None:
     assert site("plan", "--detailed-exitcode").code == 0
 
 
-def wrapped(world: World, tmp_path: Path, program: str, script: str) -> None:
-    """A program that behaves as the script says; ``$REAL`` is the true one."""
-    site, _, slurm = world
-    directory = tmp_path / "wrapped"
-    directory.mkdir()
-    real = slurm.run("which", program).strip()
-    (directory / program).write_text(f"#!/bin/sh\nREAL={real}\n{script}\n")
-    (directory / program).chmod(0o755)
-    site.environment["PATH"] = f"{directory}:{os.environ['PATH']}"
+def wrapped(world: Site, tmp_path: Path, program: str, *steps: str) -> None:
+    """A program that does these steps first."""
+    around(tmp_path / "wrapped", program, *steps)
+    world[0].environment["PATH"] = in_front(tmp_path / "wrapped")
 
 
-def unwrapped(world: World) -> None:
+def stop_slurmdbd(world: Site, tmp_path: Path, number: int) -> tuple[str, str]:
+    """Steps that stop slurmdbd at the call of that number."""
+    stop = nth(tmp_path / "n", number, f"{SCRIPT} stop slurmdbd >/dev/null 2>&1")
+    return f"export SLURM_TESTBED_DIR={world[2].directory}", stop
+
+
+def unwrapped(world: Site) -> None:
     world[0].environment.pop("PATH", None)
 
 
@@ -72,7 +72,7 @@ def unwrapped(world: World) -> None:
         ("munged", "munged is not running"),
     ],
 )
-def test_a_daemon_that_is_down_before(world: World, daemon: str, words: str) -> None:
+def test_a_daemon_that_is_down_before(world: Site, daemon: str, words: str) -> None:
     site, _, slurm = world
     before = slurm.state()
     slurm.stop(daemon)
@@ -92,7 +92,7 @@ def test_a_daemon_that_is_down_before(world: World, daemon: str, words: str) -> 
     healed(world)
 
 
-def test_slurmctld_down(world: World) -> None:
+def test_slurmctld_down(world: Site) -> None:
     """slurmdbd takes the changes and tells slurmctld later; what has to know of jobs waits."""
     site, _, slurm = world
     slurm.stop("slurmctld")
@@ -108,17 +108,10 @@ def test_slurmctld_down(world: World) -> None:
 
 
 @pytest.mark.parametrize("number", [2, 4])
-def test_slurmdbd_dies_while_the_cluster_is_read(world: World, tmp_path: Path, number: int) -> None:
+def test_slurmdbd_dies_while_the_cluster_is_read(world: Site, tmp_path: Path, number: int) -> None:
     site, _, slurm = world
     before = slurm.state()
-    wrapped(
-        world,
-        tmp_path,
-        "sacctmgr",
-        f"export SLURM_TESTBED_DIR={slurm.directory}\n"
-        f"n=$(($(cat {tmp_path}/n 2>/dev/null || echo 0) + 1)); echo $n > {tmp_path}/n\n"
-        f'[ $n -eq {number} ] && {SCRIPT} stop slurmdbd >/dev/null 2>&1\nexec $REAL "$@"',
-    )
+    wrapped(world, tmp_path, "sacctmgr", *stop_slurmdbd(world, tmp_path, number))
     try:
         ran = site("apply", "--auto-approve")
         assert ran.code == 1, ran.both
@@ -131,16 +124,9 @@ def test_slurmdbd_dies_while_the_cluster_is_read(world: World, tmp_path: Path, n
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
-def test_slurmdbd_dies_in_the_middle(world: World, tmp_path: Path, number: int) -> None:
+def test_slurmdbd_dies_in_the_middle(world: Site, tmp_path: Path, number: int) -> None:
     site, _, slurm = world
-    wrapped(
-        world,
-        tmp_path,
-        "sacctmgr",
-        f'export SLURM_TESTBED_DIR={slurm.directory}\ncase "$*" in *show*) exec $REAL "$@";; esac\n'
-        f"n=$(($(cat {tmp_path}/n 2>/dev/null || echo 0) + 1)); echo $n > {tmp_path}/n\n"
-        f'[ $n -eq {number} ] && {SCRIPT} stop slurmdbd >/dev/null 2>&1\nexec $REAL "$@"',
-    )
+    wrapped(world, tmp_path, "sacctmgr", on(READS, PASS), *stop_slurmdbd(world, tmp_path, number))
     try:
         ran = site("apply", "--auto-approve")
         assert ran.code == 1, ran.both
@@ -166,12 +152,12 @@ def test_slurmdbd_dies_in_the_middle(world: World, tmp_path: Path, number: int) 
     ],
     ids=["hangs", "half a line", "garbage", "an error with exit 0", "nothing", "rows missing"],
 )
-def test_sacctmgr_that_cannot_be_believed(world: World, tmp_path: Path, script: str, words: str) -> None:
+def test_sacctmgr_that_cannot_be_believed(world: Site, tmp_path: Path, script: str, words: str) -> None:
     site, _, slurm = world
     before = slurm.state()
     site.document["reconcile"]["runner"] = {"timeout": 1}
     # only one of the reads, so that the others look as usual
-    wrapped(world, tmp_path, "sacctmgr", f'case "$*" in *"show user"*) {script};; *) exec $REAL "$@";; esac')
+    wrapped(world, tmp_path, "sacctmgr", on('*"show user"*', script, "exit"))
     ran = site("apply", "--auto-approve")
     assert ran.code == 1, ran.both
     assert "sacctmgr" in ran.err and words in ran.err
@@ -186,11 +172,11 @@ def test_sacctmgr_that_cannot_be_believed(world: World, tmp_path: Path, script: 
     ["sleep 60", "echo ' Nothing modified'", "echo 'sacctmgr: error: database is busy'; exit 1", "exit 0"],
     ids=["hangs", "nothing modified", "refuses", "does nothing"],
 )
-def test_sacctmgr_that_does_not_do_it(world: World, tmp_path: Path, script: str) -> None:
+def test_sacctmgr_that_does_not_do_it(world: Site, tmp_path: Path, script: str) -> None:
     """Success is what the next read shows, whatever is said."""
     site, _, slurm = world
     site.document["reconcile"]["runner"] = {"timeout": 2}
-    wrapped(world, tmp_path, "sacctmgr", f'case "$*" in *GrpTRESMins=*) {script};; *) exec $REAL "$@";; esac')
+    wrapped(world, tmp_path, "sacctmgr", on("*GrpTRESMins=*", script, "exit"))
     ran = site("apply", "--auto-approve")
     assert ran.code == 1, ran.both
     assert 'slurm.account["a_one"]' in ran.both
@@ -203,7 +189,7 @@ def test_sacctmgr_that_does_not_do_it(world: World, tmp_path: Path, script: str)
 # ---------------------------------------------------------------------- the state directory
 
 
-def test_a_state_directory_that_is_none(world: World, tmp_path: Path) -> None:
+def test_a_state_directory_that_is_none(world: Site, tmp_path: Path) -> None:
     site, _, slurm = world
     before = slurm.state()
     (tmp_path / "file").write_text("")
@@ -217,7 +203,7 @@ def test_a_state_directory_that_is_none(world: World, tmp_path: Path) -> None:
     healed(world)
 
 
-def test_a_state_directory_that_is_read_only(world: World) -> None:
+def test_a_state_directory_that_is_read_only(world: Site) -> None:
     """What is there is read; what cannot be written down is not done."""
     site, _, slurm = world
     before = slurm.state()
@@ -249,7 +235,7 @@ def test_a_state_directory_that_is_read_only(world: World) -> None:
     healed(world)
 
 
-def test_a_disk_that_is_full(world: World) -> None:
+def test_a_disk_that_is_full(world: Site) -> None:
     """What cannot be written down is not done."""
     site, _, slurm = world
     before = slurm.state()
@@ -331,7 +317,7 @@ def row(**facts: Any) -> Callable[[StandIn], None]:
         "twice",
     ],
 )
-def test_a_portal_that_cannot_be_believed(world: World, fault: Callable[[StandIn], Any], words: str) -> None:
+def test_a_portal_that_cannot_be_believed(world: Site, fault: Callable[[StandIn], Any], words: str) -> None:
     site, portal, slurm = world
     site.document["reconcile"]["http_timeout"] = 1
     before = slurm.state()
@@ -360,9 +346,7 @@ def test_a_portal_that_cannot_be_believed(world: World, fault: Callable[[StandIn
     ],
     ids=["one account twice", "no slugs", "odd names", "wrong types", "user root", "user -rf"],
 )
-def test_one_bad_object_spoils_only_itself(
-    world: World, fault: Callable[[StandIn], Any], words: str, code: int
-) -> None:
+def test_one_bad_object_spoils_only_itself(world: Site, fault: Callable[[StandIn], Any], words: str, code: int) -> None:
     site, portal, slurm = world
     fault(portal)
     ran = site("apply", "--auto-approve")

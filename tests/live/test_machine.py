@@ -1,4 +1,4 @@
-"""The machine of ``tests/machine.py`` on a real SLURM and the HTTP stand-in: few examples, always the same."""
+"""The machine of ``tests/machine`` on a real SLURM and the HTTP stand-in: few examples, always the same."""
 
 from __future__ import annotations
 
@@ -13,18 +13,33 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from reconciler.config import Runner
-from reconciler.cycle import Cluster
-from reconciler.portals import portal_of
+from reconciler.cycle.cluster import Cluster
 from reconciler.providers.portal import Portal
+from reconciler.providers.registry import portal_of
 from reconciler.providers.runner import CommandRunner, Result
+from reconciler.providers.slurm.dialect import introduced
 from reconciler.providers.slurm.read import SlurmReader
-from reconciler.providers.waldur.client import WaldurError
+from reconciler.providers.waldur.errors import WaldurError
 from reconciler.state.diff import Change
 from reconciler.state.model import State
 from tests.live.conftest import CLUSTER, Slurm
-from tests.machine import PEOPLE, PROJECTS, Allocation, Machine, World, configured
-from tests.memory.cluster import struck
+from tests.machine.product import Product
+from tests.machine.rules import Machine
+from tests.machine.slurm import SLURM
+from tests.machine.world import (
+    NAMES,
+    PEOPLE,
+    PROJECTS,
+    SECOND,
+    Allocation,
+    World,
+    amount,
+    component_of,
+    configured,
+    offering_block,
+)
 from tests.memory.faults import Fault, Faults
+from tests.memory.runner import struck
 from tests.standin.portal import OFFERING, TOKEN, StandIn, uid
 
 LOCAL = Runner(slurm_bin_path="/usr/bin", parallel=1)
@@ -43,34 +58,39 @@ class FaultyRunner(CommandRunner):
         return struck(self.faults, program, arguments, lambda: run(program, *arguments, stdin=stdin))
 
 
-def faulty(portal: Any, faults: Faults) -> Portal:
+def faulty(portal: Portal, faults: Faults) -> Portal:
     """A portal whose writes the faults strike, and which an outage silences."""
-    write, facts, read = portal.write, portal.facts, portal.read
+    source: Any = portal.source
+    listening: Any = portal.listening
+    write, facts, read = listening.write, source.facts, listening.read
 
     def problem(fault: Fault) -> Any:
         raise WaldurError("POST", 0 if fault is Fault.LOST else 502, "Bad Gateway")
 
-    def written(change: Change) -> frozenset[str]:
-        done: frozenset[str] = faults.write(lambda: write(change), problem)
+    def written(change: Change, held: State) -> frozenset[str]:
+        done: frozenset[str] = faults.write(lambda: write(change, held), problem)
         return done
 
-    portal.write = written
-    portal.facts = lambda now: problem(Fault.OUTAGE) if faults.down else facts(now)
-    portal.read = lambda addresses: problem(Fault.OUTAGE) if faults.down else read(addresses)
-    found: Portal = portal
-    return found
+    listening.write = written
+    source.facts = lambda now: problem(Fault.OUTAGE) if faults.down else facts(now)
+    listening.read = lambda addresses: problem(Fault.OUTAGE) if faults.down else read(addresses)
+    return portal
 
 
 class RealWorld:
-    """SLURM's daemons and a portal over HTTP."""
+    """SLURM's daemons and a portal over HTTP, with one offering."""
+
+    product: Product = SLURM
+    names: tuple[str, ...] = tuple(n for n in NAMES if n not in SECOND)
+    component = staticmethod(component_of)
 
     def __init__(self, slurm: Slurm, portal: StandIn) -> None:
         self.slurm, self.portal = slurm, portal
         slurm.clean()
         portal.reset()
         self.directory = Path(tempfile.mkdtemp(prefix="reconcile-machine-"))
-        about = {"waldur_api_token": TOKEN, "waldur_offering_uuid": OFFERING}
-        self.config = configured(self.directory, portal.url, **about)
+        about: dict[str, Any] = {"waldur_api_token": TOKEN, "waldur_offering_uuid": OFFERING}
+        self.config = configured(self.directory, offering_block("O", portal.url, NAMES[0], word="slurm", **about))
         self.faults = Faults()
         for person in PEOPLE:
             portal.user(person)
@@ -82,10 +102,10 @@ class RealWorld:
         return Cluster(self.config, CLUSTER, (offering,), LOCAL, commands=commands, portals=portals)
 
     def read(self) -> State:
-        return SlurmReader(CommandRunner(LOCAL), CLUSTER).read().state
+        return SlurmReader(introduced(CommandRunner(LOCAL)), CLUSTER).read().state
 
-    def sacctmgr(self, *arguments: str) -> None:
-        CommandRunner(LOCAL).run("sacctmgr", *arguments)
+    def operate(self, command: str) -> None:
+        introduced(CommandRunner(LOCAL)).run("sacctmgr", "-i", *command.split())
 
     def _rows(self, kind: str, **facts: str) -> Iterable[dict[str, Any]]:
         return [r for r in self.portal.world[kind] if all(r[k] == v for k, v in facts.items())]
@@ -94,7 +114,7 @@ class RealWorld:
         for row in self._rows("resources", name=name):
             orders = self._rows("orders", marketplace_resource_uuid=row["uuid"])
             underway = [o["type"] for o in orders if o["state"] in ("pending-provider", "executing")]
-            limit = int(row["limits"].get("cpu", 0))
+            limit = amount(row["limits"].get("cpu", 0))
             flags = (row["paused"], row["downscaled"], row["restrict_member_access"])
             return Allocation(
                 name, row["project_slug"], row["state"], row["backend_id"], "".join(underway), limit, *flags
@@ -134,6 +154,36 @@ class RealWorld:
             row["is_restricted"] = restricted
         self.portal.push()
 
+    def namesake(self, person: str, there: bool) -> None:
+        """Left to memory."""
+
+    def doubtful(self) -> set[str]:
+        return set()
+
+    def newcomer(self, person: str) -> bool:
+        return False
+
+    def host(self, person: str, knows: bool) -> None:
+        """Left to memory."""
+
+    def unknown(self) -> set[str]:
+        return {*PEOPLE}
+
+    def home(self, person: str) -> str | None:
+        return None
+
+    def home_by_hand(self, person: str, what: str) -> None:
+        """Left to memory."""
+
+    def people(self) -> set[str]:
+        return {*PEOPLE}
+
+    def told(self, name: str) -> dict[str, object] | None:
+        return None
+
+    def spent(self, account: str) -> dict[str, int]:
+        return {}
+
     def jobs(self) -> set[tuple[str, str]]:
         return set()
 
@@ -146,10 +196,18 @@ class RealWorld:
     def use(self, account: str) -> None:
         """Left to memory."""
 
+    def runaway(self, account: str) -> bool:
+        return False  # tests/live/usage makes some
+
+    def mend(self) -> None:
+        pass
+
     def rest(self) -> None:
         """Nothing runs."""
 
     def close(self) -> None:
+        self.slurm.clean()
+        self.slurm.sacctmgr("delete", "qos", "urgent", check=False)
         shutil.rmtree(self.directory, ignore_errors=True)
 
 

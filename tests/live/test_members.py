@@ -6,17 +6,15 @@ import os
 import pwd
 import secrets
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests import unix
 from tests.conftest import Program
-from tests.live.conftest import Slurm
+from tests.live.conftest import Site, Slurm
 from tests.standin.portal import StandIn, uid
-
-Site = tuple[Program, StandIn, Slurm]
 
 
 @pytest.fixture
@@ -405,10 +403,10 @@ def people() -> Iterator[tuple[str, ...]]:
     """Two real users of this host without homes, of names that no other test has."""
     names = (f"rc{secrets.token_hex(4)}", f"rc{secrets.token_hex(4)}")
     for name in names:
-        subprocess.run(["useradd", "-M", "-N", "-d", f"/home/{name}", name], check=True)
+        unix.add(name, "-N", "-d", f"/home/{name}")
     yield names
     for name in names:
-        subprocess.run(["userdel", name], check=True)
+        unix.remove(name)
         shutil.rmtree(f"/home/{name}", ignore_errors=True)
 
 

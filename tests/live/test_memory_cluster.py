@@ -5,11 +5,15 @@ What the state machine proves in memory rests on this.
 
 from __future__ import annotations
 
+import pwd
+
 from reconciler.config import Runner
 from reconciler.providers.runner import CommandRunner, Result
+from reconciler.providers.slurm.dialect import introduced
 from reconciler.providers.slurm.read import SlurmReader
 from tests.live.conftest import CLUSTER, Slurm
-from tests.memory.cluster import MemoryCluster, MemoryRunner
+from tests.memory.cluster import MemoryCluster
+from tests.memory.runner import MemoryRunner
 
 LOAD = """\
 Cluster - 'testbed'
@@ -87,7 +91,7 @@ def sent(runner: CommandRunner, command: str) -> Result:
 
 def test_the_cluster_in_memory_does_what_the_real_one_does(slurm: Slurm, monkeypatch) -> None:
     monkeypatch.setenv("SLURM_CONF", slurm.environment["SLURM_CONF"])
-    real, memory = CommandRunner(Runner(slurm_bin_path="/usr/bin")), MemoryRunner(MemoryCluster())
+    real, memory = introduced(CommandRunner(Runner(slurm_bin_path="/usr/bin"))), MemoryRunner(MemoryCluster())
     for command in COMMANDS:
         ours, theirs = sent(memory, command), sent(real, command)
         assert ours.code == theirs.code, (command, ours, theirs)
@@ -97,3 +101,82 @@ def test_the_cluster_in_memory_does_what_the_real_one_does(slurm: Slurm, monkeyp
             a: o for a, o in right.state.items() if a.kind != "slurm.qos"
         }, command
         assert users
+
+
+#: what is printed must be the same, word by word and line by line
+READS = [
+    "sacctmgr -P show account withcoord format=Account,Coordinators",
+    "sacctmgr -nP show account withcoord format=Account,Org,Descr,Coordinators",
+    "sacctmgr -P show user format=User,DefaultAccount,Admin",
+    "sacctmgr -P show assoc where cluster=testbed format=Cluster,Account,User,ParentName,Share,DefaultQOS",
+    "sacctmgr -P show cluster format=Cluster",
+    "squeue -h -a -o %a|%U|%T|%P|%j",
+    "squeue -a -o %a|%u|%T|%U",
+    "squeue -h -a -O Account:|,State:|",
+    "squeue -a -O Account:30|,State:20|,UserID:20|",
+    "sacct -aXPn -S now-1hours -o Account,State,UID",
+]
+COORDINATED = [
+    "add account name=pa,pb parent=root cluster=testbed",
+    "add user name=u1,u2 account=pa,pb cluster=testbed",
+    "add coordinator account=pa names=u1,u2",
+    "add coordinator account=pb names=u2,u1",
+    "add coordinator account=pa names=u1",
+    "add coordinator account=nosuch names=u1",
+    "add coordinator account=pa names=nosuch",
+    "remove user where name=u1 account=pb cluster=testbed",
+    "remove coordinator account=pb names=u1",
+    "remove coordinator account=pb names=u1",
+    "remove coordinator account=nosuch names=u1",
+    "remove user where name=u2 account=pa,pb cluster=testbed",
+    "remove user where name=u1 account=pa cluster=testbed",
+    "add user name=u1 account=pb cluster=testbed",
+    "add coordinator account=pb names=u1",
+    "remove account where name=pb cluster=testbed",
+    "add account name=pb parent=root cluster=testbed",
+]
+
+
+def printed(runner: CommandRunner, command: str) -> list[str]:
+    """The lines of a read, in any order."""
+    result = runner.run(*command.split())
+    assert result.code == 0, result
+    return sorted(result.stdout.splitlines())
+
+
+def test_coordinators_and_jobs_look_as_they_do_on_the_real_one(slurm: Slurm, monkeypatch) -> None:
+    monkeypatch.setenv("SLURM_CONF", slurm.environment["SLURM_CONF"])
+    cluster = MemoryCluster()
+    real, memory = introduced(CommandRunner(Runner(slurm_bin_path="/usr/bin"))), MemoryRunner(cluster)
+    for command in COORDINATED:
+        ours, theirs = (r.run("sacctmgr", "-i", *command.split()) for r in (memory, real))
+        assert ours.code == theirs.code, (command, ours, theirs)
+        for read in READS[:5]:
+            assert printed(memory, read) == printed(real, read), (command, read)
+    slurm.sacctmgr("add", "user", "name=tbalice", "account=pb")
+    slurm.submit("pb", "tbalice", 300)
+    waits = slurm.submit("pb", "tbalice", 300, "--exclusive")
+    cluster._uids["tbalice"] = pwd.getpwnam("tbalice").pw_uid
+    cluster.jobs.clear()
+    cluster.begin("pb", "tbalice")
+    cluster.begin("pb", "tbalice", "PENDING")
+    slurm.eventually(lambda: printed(real, READS[-1]) == printed(memory, READS[-1]), "sacct knows both jobs")
+    for read in READS[5:]:
+        assert printed(memory, read) == printed(real, read), read
+    for runner in (memory, real):
+        assert runner.run("scancel", waits if runner is real else "2", "999999").code == 0
+    slurm.eventually(lambda: printed(real, READS[5]) == printed(memory, READS[5]), "the second job is gone")
+    for runner in (memory, real):
+        assert runner.run("scancel", "-A", "pb", "-u", "tbalice").code == 0
+    slurm.eventually(lambda: printed(real, READS[5]) == printed(memory, READS[5]) == [], "all jobs are gone")
+
+
+def test_configuration_looks_as_it_does_on_the_real_one(slurm: Slurm, monkeypatch) -> None:
+    monkeypatch.setenv("SLURM_CONF", slurm.environment["SLURM_CONF"])
+    real, memory = introduced(CommandRunner(Runner(slurm_bin_path="/usr/bin"))), MemoryRunner(MemoryCluster())
+    for command in ("sacctmgr -nP show config", "scontrol show config"):
+        ours = memory.run(*command.split()).stdout.splitlines()[1:]  # the first has the time
+        theirs = real.run(*command.split()).stdout.splitlines()
+        left = iter(theirs)
+        versions = [line for line in ours if line.startswith("SLURM_VERSION")]
+        assert not [line for line in ours if line not in versions and line not in left], (ours, theirs)

@@ -20,11 +20,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import text
 
-from reconciler.clusters import clusters
 from reconciler.config import load
+from reconciler.cycle.scopes import clusters
 from reconciler.errors import LockedError, ReconcileError
+from reconciler.providers.slurm.kinds import account
 from reconciler.state.diff import Action, Change
-from reconciler.state.kinds import account
 from reconciler.store import Journal, Memory, Store
 from reconciler.store.tables import METADATA
 from tests.conftest import ROOT, Program

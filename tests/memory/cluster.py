@@ -7,15 +7,14 @@ the same commands here and on a real SLURM.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from reconciler.config import Runner
-from reconciler.errors import CommandError
-from reconciler.providers.runner import CommandRunner, Result
 from reconciler.providers.slurm import parse
-from reconciler.state.naming import fold
-from tests.memory.faults import Fault, Faults
+from reconciler.state.names import fold
+from tests.memory import queue
+from tests.memory.homes import Homes
+from tests.memory.queue import Job
 
 CLUSTER = "testbed"
 TRES = ("cpu", "mem", "energy", "node", "billing", "fs/disk", "vmem", "pages", "gres/gpu")
@@ -28,6 +27,12 @@ Answer = tuple[int, str]
 _NOTHING_ADDED: Answer = (1, " Nothing new added.")
 _NOTHING_MODIFIED: Answer = (1, " Nothing modified")
 _NOTHING_DELETED: Answer = (1, " Nothing deleted")
+_PRINTED = {
+    "DefaultQOS": "Def QOS",
+    "DefaultAccount": "Def Acct",
+    "Coordinators": "Coord Accounts",
+}
+_CONFIG = "{name:<22} = {value}\n"
 
 
 class RefusedError(Exception):
@@ -69,36 +74,124 @@ class MemoryCluster:
         self.defaults = {"root": "root"}
         self.texts = {"root": ("default root account", "root")}  # they outlive their accounts
         self.qos = {"normal": "", "slowdown": "", "paused": ""}
-        self.jobs: list[tuple[str, str]] = []
-        self.used: set[str] = set()
+        self.coordinators: dict[str, list[str]] = {}  # by account; they outlive associations
+        self.spelling: dict[str, str] = {}  # users' names where the case is kept
+        self.parameters = ""  # of slurmdbd.conf
+        # a cluster that never ran a job cannot be told from a query that fails
+        self.jobs: list[Job] = [Job(1, "root", "root", 0, seconds=60, state="COMPLETED")]
+        self.strangers: set[str] = set()  # whom the head node does not know
+        self._uids = {"root": 0}
+        self.homes = Homes(self.uid)
+        self._numbers: dict[tuple[str, str], int] = {}
+        self._given = 0
+
+    # ------------------------------------------------------------------ jobs
+
+    def uid(self, user: str) -> int:
+        """A user's number, which slurmctld knows whatever the head node knows."""
+        return self._uids.setdefault(user, 1000 + len(self._uids))
+
+    def begin(self, account: str, user: str, state: str = "RUNNING", *, runaway: bool = False, seconds: int = 0) -> Job:
+        """A job of theirs; a ``runaway`` is one that slurmctld knows nothing of."""
+        job = Job(len(self.jobs) + 1, account, user, self.uid(user), state=state, seconds=seconds, runaway=runaway)
+        job.association = self.number((account, user)) if (account, user) in self.members else 0
+        self.jobs.append(job)
+        return job
+
+    @property
+    def queued(self) -> list[Job]:
+        """What slurmctld has."""
+        return [j for j in self.jobs if j.queued]
+
+    @property
+    def used(self) -> set[str]:
+        """Accounts on which something ran."""
+        return {j.account for j in self.jobs if j.seconds and j.account != "root"}
+
+    def end(self, jobs: Iterable[Job], state: str = "COMPLETED") -> None:
+        """These jobs end."""
+        for job in jobs:
+            job.state = state
 
     # ------------------------------------------------------------------ commands
 
     def answer(self, program: str, arguments: Sequence[str], stdin: str | None) -> Answer:
         """Run one command; its exit code and what it prints."""
         match program, *arguments:
-            case "sacctmgr", "-P", "show", what, *conditions:
-                return 0, self._show(what, conditions)
+            case "sacctmgr", "show", "config":
+                return 0, self._config()
+            case "sacctmgr", flags, "show", "config" if flags.startswith("-") and "i" not in flags:
+                return 0, self._config()
+            case "sacctmgr", flags, "show", what, *conditions if flags.startswith("-") and "i" not in flags:
+                return 0, self._show(what, conditions, header="n" not in flags)
             case "sacctmgr", "-i", "load", "/dev/stdin":
                 return self._refusable(lambda: self._load(stdin or ""))
+            case "sacctmgr", "-i", ("add" | "remove" | "delete") as verb, "coordinator", *words:
+                return self._coordinate(verb, dict(_pair(w) for w in words if w != "where"))
             case "sacctmgr", "-i", verb, entity, *words:
                 return self._refusable(lambda: self._change(verb, entity, words))
-            case "squeue", *_:
-                return 0, "".join(f"{n}|{a}|{u}\n" for n, (a, u) in enumerate(self.jobs))
+            case "squeue", *words:
+                return 0, queue.squeue(self.queued, words, self.strangers)
             case "sacct", *words:
-                ran = self.used if "-A" in words else {"root", *self.used}
-                return 0, "".join(f"{a}|60\n" for a in sorted(ran))
+                return 0, queue.sacct(self.jobs, words)
             case "scontrol", "-o", "show", "assoc_mgr", "flags=assoc":
                 return 0, "".join(self._counters(name) for name in self.accounts)
-            case "scancel", "-M", _, "-A", account, "-u", user:
-                self.jobs = [j for j in self.jobs if j != (account, user)]
+            case "scontrol", "-o", "show", "job":
+                return 0, "".join(queue.scontrol(j) for j in self.queued)
+            case "scontrol", "show", "config":
+                return 0, f"Configuration data as of 2026-11-21T12:00:00\n{'ClusterName':<23} = {CLUSTER}\n"
+            case "scancel", *words:
+                self.end(queue.chosen(self.queued, words, self.strangers), "CANCELLED")
                 return 0, ""
-        raise AssertionError(f"not understood: {program} {arguments}")
+            case "getent", "passwd", *names:
+                known = [n for n in names if n in self._uids and n not in self.strangers]
+                lines = [f"{n}:x:{self.uid(n)}:{self.uid(n)}::/home/{n}:/bin/sh\n" for n in known]
+                return 0 if len(known) == len(names) else 2, "".join(lines)
+        return self.homes.answer(program, arguments)
+
+    def _config(self) -> str:
+        """``sacctmgr show config``, as far as anybody asks."""
+        ours = {"SLURM_VERSION": "22.05.8", "TrackWCKey": "No"}
+        dbd = {"Parameters": self.parameters or "(null)", "PrivateData": "none"}
+        first, second = ("".join(_CONFIG.format(name=n, value=v) for n, v in part.items()) for part in (ours, dbd))
+        return f"Configuration data as of 2026-11-21T12:00:00\n{first}\nSlurmDBD configuration:\n{second}"
+
+    def _coordinate(self, verb: str, where: Mapping[str, str]) -> Answer:
+        """Coordinators belong to an account's record, whatever associations there are."""
+        accounts = _names(where.get("account", where.get("accounts", "")))
+        names = _names(where.get("name", where.get("names", "")))
+        if bad := [a for a in accounts if a not in self.texts]:
+            return 1, f" You specified a non-existent account '{bad[0]}'."
+        if bad := [n for n in names if n not in self.defaults]:
+            return 1, f" You specified a non-existent user '{bad[0]}'."
+        pairs = [(a, n) for a in accounts for n in names]
+        if verb == "add":
+            for account, name in pairs:
+                here = self.coordinators.setdefault(account, [])
+                here += [] if name in here else [name]
+            return 0, " Adding Coordinator User(s)"
+        there = [(a, n) for a, n in pairs if n in self.coordinators.get(a, ())]
+        for account, name in there:
+            self.coordinators[account].remove(name)
+        return (0, " Removed Coordinators (sub accounts not listed)...") if there else (1, " Nothing removed")
+
+    def _coordinated(self, user: str) -> set[str]:
+        """Accounts that a user coordinates: those that were named, and all below them."""
+        named = {account for account, names in self.coordinators.items() if user in names}
+        return named.union(*(self._subtree(account) for account in named if account in self.accounts))
 
     def _counters(self, name: str) -> str:
         """What slurmctld counts of an account: an hour where it was used."""
         minutes = 60 if name in self.used else 0
         return f"ClusterName={CLUSTER} Account={name} UserName= GrpTRES=cpu=N(0) GrpTRESMins=cpu=N({minutes})\n"
+
+    def number(self, association: tuple[str, str]) -> int:
+        """The number of a user's association: another one when it is made again."""
+        self._numbers = {k: n for k, n in self._numbers.items() if k in self.members}
+        if association not in self._numbers:
+            self._given += 1
+            self._numbers[association] = self._given
+        return self._numbers[association]
 
     @staticmethod
     def _refusable(work: Callable[[], Answer]) -> Answer:
@@ -122,6 +215,13 @@ class MemoryCluster:
                 return self._add_qos(names, where)
             case "modify", "account":
                 return self._modify_accounts(names, settings)
+            case "modify", "user" if "newname" in settings:
+                self.spelling[names[0]] = settings.pop("newname")
+                return (
+                    self._move_defaults(names, fold(settings["defaultaccount"]))
+                    if settings
+                    else (0, " Modified users...")
+                )
             case "modify", "user" if "defaultaccount" in settings:
                 return self._move_defaults(names, fold(settings["defaultaccount"]))
             case "modify", "user":
@@ -276,7 +376,7 @@ class MemoryCluster:
         gone = {below for n in names if n in self.accounts for below in self._subtree(n)}
         if not gone:
             return _NOTHING_DELETED
-        if any(account in gone for account, _ in self.jobs):
+        if any(j.account in gone for j in self.queued):
             return 1, " Error with request: Job(s) active, cancel job(s) before remove"
         self.accounts = {n: a for n, a in self.accounts.items() if n not in gone}
         self.members = {k: m for k, m in self.members.items() if k[0] not in gone}
@@ -288,7 +388,7 @@ class MemoryCluster:
         gone = {(a, u) for u in users for a in accounts if (a, u) in self.members}
         if not gone:
             return _NOTHING_DELETED
-        if gone & set(self.jobs):
+        if gone & {(j.account, j.user) for j in self.queued}:
             return 1, " Error with request: Job(s) active, cancel job(s) before remove"
         for account, user in gone:
             if self.defaults[user] == account and sum(u == user for _, u in self.members) > 1:
@@ -296,33 +396,54 @@ class MemoryCluster:
         self.members = {k: m for k, m in self.members.items() if k not in gone}
         left = {u for _, u in self.members}
         self.defaults = {u: a for u, a in self.defaults.items() if u in left or u not in {v for _, v in gone}}
+        # who has no record any more coordinates nothing
+        self.coordinators = {a: [n for n in c if n in self.defaults] for a, c in self.coordinators.items()}
         return 0, " Deleting user associations..."
 
     # ------------------------------------------------------------------ showing
 
-    def _show(self, what: str, conditions: Sequence[str]) -> str:
+    def _show(self, what: str, conditions: Sequence[str], *, header: bool = True) -> str:
         rows: list[dict[str, str]] = []
         if what == "assoc":
             for name, account in self.accounts.items():
                 rows.append({"Cluster": CLUSTER, "Account": name, **account.cells()})
                 rows += [
-                    {"Cluster": CLUSTER, "Account": name, "User": u, **m.cells()}
+                    {"Cluster": CLUSTER, "Account": name, "User": u, "ID": str(self.number((name, u))), **m.cells()}
                     for (a, u), m in self.members.items()
                     if a == name
                 ]
         elif what == "user":
             rows = [
-                {"User": u, "DefaultAccount": a, "Admin": "Administrator" if u == "root" else "None"}
+                {
+                    "User": self.spelling.get(u, u),
+                    "DefaultAccount": a,
+                    "Admin": "Administrator" if u == "root" else "None",
+                    "Coordinators": ",".join(sorted(self._coordinated(u))),
+                }
                 for u, a in self.defaults.items()
             ]
         elif what == "account":
-            rows = [{"Account": n, "Descr": d, "Org": o} for n, (d, o) in self.texts.items()]
+            shown = self.defaults if "withcoord" in conditions else ()
+            heads = {u: self._coordinated(u) for u in shown}
+            rows = [
+                {
+                    "Account": n,
+                    "Descr": d,
+                    "Org": o,
+                    "Coordinators": ",".join(sorted(u for u in heads if n in heads[u])),
+                }
+                for n, (d, o) in self.texts.items()
+            ]
+        elif what == "cluster":
+            rows = [{"Cluster": CLUSTER}]
         elif what == "qos":
             rows = [{"Name": n, "Flags": f} for n, f in self.qos.items()]
         elif what == "tres":
             rows = [dict(zip(parse.TRES, f"{t}/".split("/")[:2], strict=True)) for t in TRES]
         columns = conditions[-1].removeprefix("format=").split(",")
-        lines = [columns, *([row.get(c, "") for c in columns] for row in rows)]
+        lines = [[row.get(c, "") for c in columns] for row in rows]
+        if header:
+            lines.insert(0, [_PRINTED.get(c, c) for c in columns])
         return "".join("|".join(line) + "\n" for line in lines)
 
 
@@ -344,36 +465,3 @@ def _merged(old: dict[str, int], word: str, value: str) -> dict[str, int]:
             raise RefusedError(f"sacctmgr: error: no TRES known by type {name}\n Unknown option: {word}={value}")
         new[name] = int(amount)
     return {n: a for n, a in new.items() if a != -1}
-
-
-class MemoryRunner(CommandRunner):
-    """Runs commands on a cluster in memory, as far as the faults let it."""
-
-    def __init__(self, cluster: MemoryCluster, faults: Faults | None = None) -> None:
-        # side by side is left out, so that a fault always strikes the same command
-        super().__init__(Runner(slurm_bin_path="/memory", parallel=1))
-        self.cluster = cluster
-        self.faults = faults or Faults()
-
-    def run(self, program: str, *arguments: str, stdin: str | None = None) -> Result:
-        """Answer one command. Raises :class:`CommandError` where its answer is lost."""
-        return struck(self.faults, program, arguments, lambda: self._answered(program, arguments, stdin))
-
-    def _answered(self, program: str, arguments: tuple[str, ...], stdin: str | None) -> Result:
-        code, text = self.cluster.answer(program, arguments, stdin)
-        return Result((program, *arguments), code, text, "")
-
-
-def struck(faults: Faults, program: str, arguments: tuple[str, ...], work: Callable[[], Result]) -> Result:
-    """A command under faults: writes are counted, and in an outage reads fail as well."""
-
-    def problem(fault: Fault) -> Result:
-        if fault is Fault.LOST:
-            raise CommandError(f"{program}: no answer after 120 s, stopped")
-        down = "slurm_persist_conn_open: failed to open persistent connection: Connection refused"
-        said = down if fault is Fault.OUTAGE else "Problem with requests: Unspecified error"
-        return Result((program, *arguments), 1, "", f"sacctmgr: error: {said}")
-
-    if program == "scancel" or "-i" in arguments:
-        return faults.write(work, problem)
-    return problem(Fault.OUTAGE) if faults.down else work()

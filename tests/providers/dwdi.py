@@ -8,7 +8,7 @@ from typing import Any
 
 from reconciler.config import Config
 from reconciler.providers.dwdi import DwdiSource, source
-from reconciler.providers.metered import Metered
+from reconciler.providers.usage import Metered
 from reconciler.state.facts import Resource
 from reconciler.state.period import Period
 from reconciler.state.usage import Accounted, Used

@@ -439,7 +439,7 @@ def test_ping(warehouse: Warehouse, backend: str, endpoint: str, parameters: set
 
 def test_a_source_cannot_write(warehouse: Warehouse) -> None:
     public = {name for name in dir(DwdiSource) if not name.startswith("_")}
-    assert public == {"may_fall", "requests", "key", "read", "ping"}
+    assert public == {"may_fall", "requests", "key", "read", "ping", "silence", "unended", "counter"}
     Reader(warehouse).one("g207")
     assert {(e["method"], e["token"]) for e in warehouse.log()} == {("POST", False), ("GET", True)}
 

@@ -7,19 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.errors import ReadError
-from reconciler.providers.slurm import parse
-from reconciler.state import kinds
-from reconciler.state.tres import TresError, format_tres, parse_tres, tres_change
+from reconciler.providers.slurm import kinds, parse
+from reconciler.providers.slurm.tres import TresError, format_tres, parse_tres, tres_change
 
 HEAD = "|".join(parse.ASSOCIATION).replace("DefaultQOS", "Def QOS") + "\n"
 
 
 def table(*rows: str) -> str:
-    return HEAD + "tc|root||||1||||||normal|\ntc|root|root|||1|||||||\n" + "".join(r + "\n" for r in rows)
+    listed = ("tc|root||||1||||||normal|", "tc|root|root|||1|||||||", *rows)
+    return HEAD + "".join(f"{row}|{number}\n" for number, row in enumerate(listed, 1))
 
 
 def test_values_are_read_exactly() -> None:
-    cluster, state = parse.associations(
+    cluster, state, numbers = parse.associations(
         table(
             "tc|PA|||root|10|cpu=1000,gres/gpu=60,mem=7.50T|node=4|cpu=5|7|9|high,normal|normal",
             "tc|pa|Ann|||parent||||||",
@@ -27,6 +27,7 @@ def test_values_are_read_exactly() -> None:
         "cmd",
     )
     assert cluster == "tc"
+    assert numbers == {"2": ("root", "root"), "4": ("pa", "ann")}
     assert state[kinds.account("pa")].values == {
         "parent": "root",
         "fairshare": 10,
@@ -44,7 +45,7 @@ def test_values_are_read_exactly() -> None:
 def test_columns_are_found_by_name_and_more_of_them_are_tolerated() -> None:
     rows = [line.split("|") for line in table("tc|pa|||root|3|||||||").splitlines()]
     turned = "\n".join("|".join([*reversed(r), "extra" if n == 0 else "x"]) for n, r in enumerate(rows)) + "\n"
-    _, state = parse.associations(turned, "cmd")
+    _, state, _ = parse.associations(turned, "cmd")
     assert state[kinds.account("pa")].values["fairshare"] == 3
 
 
@@ -53,8 +54,8 @@ def test_columns_are_found_by_name_and_more_of_them_are_tolerated() -> None:
     [
         ("", "printed nothing, not even a header"),
         (HEAD, "the account 'root' is missing"),
-        (table("tc|pa|||root|1"), "expected 13 columns, found 6: 'tc|pa|||root|1'"),
-        (table("tc|pa|||root|x|||||||"), "invalid literal for int() with base 10: 'x': 'tc|pa|||root|x|||||||'"),
+        (table("tc|pa|||root|1"), "expected 14 columns, found 7: 'tc|pa|||root|1|3'"),
+        (table("tc|pa|||root|x|||||||"), "invalid literal for int() with base 10: 'x': 'tc|pa|||root|x||||||||3'"),
         (table("tc|pa|||root|1|cpu=lots||||||"), "not a TRES value: 'cpu=lots'"),
         (table("tc|pa|||root|1|||||||")[:-5], "cut in the middle of a line"),
         (table("other|pa|||root|1|||||||"), "several clusters: other, tc"),
@@ -70,10 +71,10 @@ def test_what_is_no_table_is_one_clear_error(text: str, says: str) -> None:
 
 def test_inherited_values_of_an_emulator_are_told_apart() -> None:
     text = HEAD + (
-        "tc|root||||1||||||normal|\ntc|root|root|||1||||||normal|\n"
-        "tc|pa|||root|1|||||4|normal|\ntc|pa|ann|||1|||||4|normal|\ntc|pa|bob|||1|||||0|high|\n"
+        "tc|root||||1||||||normal||1\ntc|root|root|||1||||||normal||2\n"
+        "tc|pa|||root|1|||||4|normal||3\ntc|pa|ann|||1|||||4|normal||4\ntc|pa|bob|||1|||||0|high||5\n"
     )
-    _, state = parse.associations(text, "cmd")
+    _, state, _ = parse.associations(text, "cmd")
     assert state[kinds.association("pa", "ann")].values["max_submit_jobs"] is None
     assert state[kinds.association("pa", "ann")].values["qos"] == frozenset()
     assert state[kinds.association("pa", "bob")].values["qos"] == frozenset({"high"})
@@ -81,7 +82,7 @@ def test_inherited_values_of_an_emulator_are_told_apart() -> None:
 
 
 def test_qos_is_inherited_down_the_tree() -> None:
-    _, state = parse.associations(table("tc|pa|||root|1|||||||", "tc|pb|||pa|1||||||x|", "tc|pc|||pb|1|||||||"), "c")
+    _, state, _ = parse.associations(table("tc|pa|||root|1|||||||", "tc|pb|||pa|1||||||x|", "tc|pc|||pb|1|||||||"), "c")
     parse.inherit_qos(state)
     assert state[kinds.account("pa")].values["qos"] == frozenset({"normal"})
     assert state[kinds.account("pc")].values["qos"] == frozenset({"x"})
@@ -142,7 +143,7 @@ def test_memory_units(amount: int, unit: str) -> None:
         assert parse_tres(f"mem={amount * 1024}K") == {"mem": amount}
 
 
-@pytest.mark.parametrize("text", ["cpu", "cpu=", "=5", "cpu=1.5", "mem=0.1M", "cpu=5X", "cpu=1,,mem=2"])
+@pytest.mark.parametrize("text", ["cpu", "cpu=", "=5", "cpu=1.5", "mem=0.1M", "cpu=5X", "cpu=1,,mem=2", "mem=16?"])
 def test_no_tres(text: str) -> None:
     with pytest.raises(TresError):
         parse_tres(text)

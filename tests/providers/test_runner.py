@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
@@ -10,22 +9,18 @@ import pytest
 
 from reconciler.config import Runner
 from reconciler.errors import CommandError, ReadError
-from reconciler.providers.runner import CommandRunner, emulated
+from reconciler.providers.runner import CommandRunner
+from reconciler.providers.slurm.dialect import emulated, introduced
 from reconciler.providers.slurm.read import SlurmReader
 from tests.emulator import BIN
+from tests.fakes import in_front, program
 
 
 @pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory at the front of PATH for stand-ins of commands."""
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("PATH", in_front(tmp_path))
     return tmp_path
-
-
-def program(path: Path, name: str, body: str) -> None:
-    file = path / name
-    file.write_text(f"#!/bin/sh\n{body}\n")
-    file.chmod(0o755)
 
 
 SHOW = 'for a in "$@"; do printf "<%s>" "$a"; done'
@@ -56,7 +51,7 @@ def test_over_ssh_the_remote_shell_sees_the_same_words(path: Path) -> None:
 
 def test_with_sudo_and_a_directory_of_its_own(path: Path) -> None:
     program(path, "sudo", SHOW)
-    done = CommandRunner(Runner(sudo=True, slurm_bin_path="/opt/slurm/bin/")).run("sacctmgr", "-i")
+    done = introduced(CommandRunner(Runner(sudo=True, slurm_bin_path="/opt/slurm/bin/"))).run("sacctmgr", "-i")
     assert done.stdout == "<-n></opt/slurm/bin/sacctmgr><-i>"
 
 
@@ -65,7 +60,7 @@ def test_the_configured_directory_wins_over_the_path(path: Path, tmp_path: Path)
     other = tmp_path / "other"
     other.mkdir()
     program(other, "sacctmgr", "echo from config")
-    assert CommandRunner(Runner(slurm_bin_path=str(other))).run("sacctmgr").stdout == "from config\n"
+    assert introduced(CommandRunner(Runner(slurm_bin_path=str(other)))).run("sacctmgr").stdout == "from config\n"
 
 
 def test_a_hanging_command_ends_with_all_its_children(path: Path, tmp_path: Path) -> None:
@@ -100,9 +95,28 @@ def test_the_callers_formats_do_not_reach_the_command(path: Path, monkeypatch: p
     assert CommandRunner(Runner()).run("sacctmgr").stdout == "|C.UTF-8\n"
 
 
+def test_a_runner_knows_no_product_until_its_cluster_is_opened(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SLURM_CONF", "SLURM_EMULATOR_DATA"):
+        monkeypatch.setenv(name, "there")
+    program(path, "sacctmgr", 'echo "$SLURM_CONF|$SLURM_EMULATOR_DATA"')
+    assert CommandRunner(Runner()).run("sacctmgr").stdout == "|\n"
+    assert introduced(CommandRunner(Runner())).run("sacctmgr").stdout == "there|\n"
+    simulated = introduced(introduced(CommandRunner(Runner(emulator=True))))
+    assert simulated.run("sacctmgr").stdout == "there|there\n"
+    elsewhere = introduced(CommandRunner(Runner(slurm_bin_path="/opt/slurm")))
+    assert [elsewhere.argv(p)[0] for p in ("sacct", "getent")] == ["/opt/slurm/sacct", "getent"]
+
+
+def test_who_may_hang_is_the_product_s_to_say(path: Path) -> None:
+    program(path, "sacctmgr", "sleep 100")
+    with pytest.raises(CommandError, match="no answer after 1 s") as error:
+        introduced(CommandRunner(Runner(timeout=1))).run("sacctmgr")
+    assert error.value.hint == "slurmdbd may hang or be overloaded; the limit is reconcile.runner.timeout."
+
+
 def test_an_emulator_is_never_taken_for_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     """It installs programs of SLURM's names beside its Python, which PATH may find first."""
-    monkeypatch.setenv("PATH", f"{BIN}:{os.environ['PATH']}")
+    monkeypatch.setenv("PATH", in_front(BIN))
     runner = CommandRunner(Runner())
     assert emulated(runner)
     with pytest.raises(ReadError, match="the slurm-emulator package, not SLURM"):

@@ -9,8 +9,9 @@ import pytest
 
 from reconciler.config import Offering
 from reconciler.errors import ReadError
-from reconciler.providers.waldur.client import ReconcileClient, WaldurError
-from reconciler.providers.waldur.portal import WaldurPortal
+from reconciler.providers.waldur.client import ReconcileClient
+from reconciler.providers.waldur.errors import WaldurError
+from reconciler.providers.waldur.portal import WaldurPortal, portal_over
 from reconciler.state.facts import Facts
 from tests.conftest import offering
 from tests.standin.portal import OFFERING, TOKEN, StandIn, uid
@@ -18,13 +19,17 @@ from tests.standin.portal import OFFERING, TOKEN, StandIn, uid
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
 
+def settings_of(portal: StandIn, **more: Any) -> Offering:
+    return Offering.model_validate(offering(more.pop("url", portal.url), **more))
+
+
 def reader(portal: StandIn, *, token: str = TOKEN, retries: int = 2, timeout: int = 5, **more: Any) -> WaldurPortal:
-    settings = Offering.model_validate(offering(more.pop("url", portal.url), **more))
-    return WaldurPortal(settings, ReconcileClient(settings.api_url, token, retries=retries, timeout=timeout))
+    settings = settings_of(portal, **more)
+    return portal_over(settings, ReconcileClient(settings.api_url, token, retries=retries, timeout=timeout))
 
 
 def read(portal: StandIn, **more: Any) -> Facts:
-    return reader(portal, **more).facts(NOW)
+    return reader(portal, **more).source.facts(NOW)
 
 
 @pytest.fixture
@@ -266,7 +271,7 @@ def test_claims_ask_for_single_accounts(portal: StandIn) -> None:
     portal.resource("old", state="Terminated", backend_id="a_old")
     portal.resource("live", state="OK", backend_id="a_live")
     portal.resource("foreign", state="OK", backend_id="a_foreign", offering_uuid=uid("other"))
-    found = reader(portal).claims(["a_old", "a_live", "a_foreign", "a_ghost"], {OFFERING: reader(portal).offering})
+    found = reader(portal).source.claims(["a_old", "a_live", "a_foreign", "a_ghost"], {OFFERING: settings_of(portal)})
     assert {n: c.verdict for n, c in found.items()} == {
         "a_old": "terminated",
         "a_live": "elsewhere",
@@ -281,7 +286,7 @@ def test_a_server_that_ignores_the_filter_condemns_nobody(portal: StandIn) -> No
     portal.resource("old", state="Terminated", backend_id="a_old")
     portal.world["ignore_filters"] = True
     portal.push()
-    assert reader(portal).claims(["a_x"], {OFFERING: reader(portal).offering})["a_x"].verdict == "elsewhere"
+    assert reader(portal).source.claims(["a_x"], {OFFERING: settings_of(portal)})["a_x"].verdict == "elsewhere"
 
 
 def test_what_the_offering_is_called_on_its_cluster_is_read(portal: StandIn) -> None:

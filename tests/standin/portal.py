@@ -182,10 +182,14 @@ class StandIn:
         ]
         self.push()
 
-    def edit(self, name: str, /, **facts: Any) -> None:
-        """Change a resource by name."""
+    def edit(self, name: str, /, *, ordered: bool = True, **facts: Any) -> None:
+        """Change a resource by name; its limits as a customer does, by an order that is done."""
         found = next(r for r in self.world["resources"] if r["name"] == name)
         found.update(facts)
+        if "limits" in facts and ordered:
+            number = str(len(self.world["orders"]))
+            done = {"uuid": uid("order", name, number), "type": "Update", "state": "done", "limits": facts["limits"]}
+            self.world["orders"].append({**done, "marketplace_resource_uuid": found["uuid"]})
         self.push()
 
     def order(self, name: str, kind: str = "Update", state: str = "executing", **facts: Any) -> dict[str, Any]:

@@ -7,9 +7,10 @@ from typing import Any
 from hypothesis import strategies as st
 
 from reconciler.config import Config
-from reconciler.state import kinds
+from reconciler.providers.slurm import kinds
+from reconciler.state import compare
 from reconciler.state.facts import Facts, OfferingUser, Resource
-from reconciler.state.kinds import KINDS, Compare
+from reconciler.state.kinds import KINDS
 from reconciler.state.model import Address, Obj, State
 
 PROJECTS = ("alpha", "beta", "Gamma")
@@ -109,13 +110,13 @@ def _object(draw: st.DrawFn, kind: str, **values: Any) -> Obj:
     for field in KINDS[kind].fields:
         if field.name in values:
             found[field.name] = values[field.name]
-        elif field.compare is Compare.TRES:
+        elif field.compare is compare.NUMBERS:
             found[field.name] = draw(st.dictionaries(st.sampled_from(TRES), st.integers(0, 200), max_size=2))
-        elif field.compare is Compare.SET:
+        elif field.compare is compare.SET:
             found[field.name] = frozenset(draw(st.sets(st.sampled_from(QOS), max_size=2)))
-        elif field.compare is Compare.NUMBER:
+        elif field.compare is compare.NUMBER:
             found[field.name] = draw(st.sampled_from((None, 0, 5)))
-        elif field.compare is Compare.SHARE:
+        elif field.compare is compare.SHARE:
             found[field.name] = draw(st.sampled_from((1, 5, "parent")))
         else:
             found[field.name] = draw(st.sampled_from(("", "r0", "north")))

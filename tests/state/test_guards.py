@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from reconciler.config import Guards
-from reconciler.guard import Activity, propagate, refusals, screen
-from reconciler.state import kinds, ownership
-from reconciler.state.diff import Action, Change
+from reconciler.guards.dependents import propagate
+from reconciler.guards.jobs import Activity
+from reconciler.guards.readings import Read, refusals
+from reconciler.providers.slurm import defaults, kinds
+from reconciler.state.diff import Action, Change, diff
 from reconciler.state.facts import Claim
+from reconciler.state.kinds import KINDS, Kind, Role, declare
+from reconciler.state.managed import Level, Managed, Policy
 from reconciler.state.model import Address, Desired, Obj, State
+from tests.pure import ownership, screen
 
 
 def accounts(**parents: str) -> State:
@@ -26,7 +33,7 @@ def screened(
     changes: list[Change], actual: State, activity: Activity | None = None, **guards: object
 ) -> dict[str, str]:
     settings = Guards.model_validate(guards)
-    found = propagate(screen(changes, actual, activity or Activity(), settings).changes, actual)
+    found = propagate(screen(changes, actual, activity, settings).changes, actual, defaults.settle)
     return {str(c.address): c.blocked for c in found}
 
 
@@ -80,24 +87,23 @@ def test_members_of_an_ending_account_with_jobs_are_drained() -> None:
     for name in ("ann", "bob"):
         actual[kinds.association("a", name)] = Obj({"max_submit_jobs": None})
     changes = gone(kinds.account("a"), kinds.association("a", "ann"), kinds.association("a", "bob"))
-    found = screen(changes, actual, Activity(jobs={("a", "ann"): 2}), Guards()).changes
+    found = screen(changes, actual, Activity(jobs={("a", "ann"): ("7", "8")}), Guards()).changes
     told = {c.address: (c.action, bool(c.blocked), c.jobs) for c in found}
-    assert told[kinds.account("a")] == (Action.DELETE, True, 0)
-    assert told[kinds.association("a", "ann")] == (Action.UPDATE, False, 0)
-    assert told[kinds.association("a", "bob")] == (Action.DELETE, False, 0)
+    assert told[kinds.account("a")] == (Action.DELETE, True, ())
+    assert told[kinds.association("a", "ann")] == (Action.UPDATE, False, ())
+    assert told[kinds.association("a", "bob")] == (Action.DELETE, False, ())
 
 
-SCOPE = ownership.Scope(levels=[ownership.Level("O", "root", ("c_", "p_", "a_"))])
-BARE = ownership.Scope(levels=[ownership.Level("O", "root", ("", "", ""))])
+SCOPE = Managed(levels=[Level("O", "root", ("c_", "p_", "a_"))])
+BARE = Managed(levels=[Level("O", "root", ("", "", ""))])
 
 
 @pytest.mark.parametrize("verdict", ["unknown", "terminated"])
 def test_without_prefixes_nothing_unknown_is_ours(verdict: str) -> None:
     actual = accounts(dept="root", group="dept", team="group", lab="root")
-    policy = ownership.Policy(prune=True)
-    claims = {n: Claim(verdict, "ended") for n in ownership.unclaimed(Desired(), BARE, actual)}
-    made = frozenset({"lab", "dept", "group"})
-    desired = ownership.own(Desired(), BARE, actual, claims, made, policy)
+    policy = Policy(prune=True)
+    ours = ownership(Desired(), BARE, actual, policy)
+    desired = ours.own({n: Claim(verdict, "ended") for n in ours.unclaimed()}, frozenset({"lab", "dept", "group"}))
     wanted = {kinds.account("team")} if verdict == "terminated" else set()
     assert set(desired.absent) == wanted
     assert not desired.orphans
@@ -106,13 +112,13 @@ def test_without_prefixes_nothing_unknown_is_ours(verdict: str) -> None:
 def test_containers_outside_the_tree_are_not_ours() -> None:
     actual = accounts(staff="root", p_lab="staff", c_x="root", p_y="c_x", a_z="p_y")
     claims = {"a_z": Claim("terminated", "ended", ("p_lab", "c_x"))}
-    desired = ownership.own(Desired(), SCOPE, actual, claims, frozenset())
+    desired = ownership(Desired(), SCOPE, actual).own(claims)
     assert kinds.account("p_lab") not in desired.absent
     assert kinds.account("a_z") in desired.absent
 
 
 def test_one_silent_offering_among_others_is_refused() -> None:
-    found = refusals([], Desired(), {}, Guards(), resources=10, managed=10, silent={"B": 3, "C": 0})
+    found = list(refusals(Read(10, 10, {"B": 3, "C": 0}), Guards()))
     assert [r.key for r in found] == ["allow_empty_portal"]
     assert "'B'" in found[0].text
 
@@ -122,7 +128,28 @@ def test_a_default_account_moves_to_where_a_guard_keeps_the_user() -> None:
     actual = {one: Obj({}), two: Obj({}), owner: Obj({"default_account": "a_one"})}
     going = Change(one, Action.DELETE, {}, None)
     kept = Change(two, Action.DELETE, {}, None, blocked="account a_two stays")
-    moved = [c for c in propagate([going, kept], actual) if c.address == owner]
+    moved = [c for c in propagate([going, kept], actual, defaults.settle) if c.address == owner]
     assert [(c.action, c.after) for c in moved] == [(Action.UPDATE, {"default_account": "a_two"})]
     # and nothing is added where the user loses both
-    assert propagate([going, Change(two, Action.DELETE, {}, None)], actual)[2:] == []
+    assert propagate([going, Change(two, Action.DELETE, {}, None)], actual, defaults.settle)[2:] == []
+
+
+@pytest.fixture
+def funds() -> Iterator[Kind]:
+    """A kind of cluster that keeps budgets as objects of their own."""
+    kind = Kind("test.fund", ("account",), 9, Role.BUDGET, ())
+    declare(kind)
+    yield kind
+    del KINDS[kind.name]
+
+
+def test_a_fund_goes_with_its_account_and_holds_no_other(funds: Kind) -> None:
+    actual = accounts(c_x="root", p_y="c_x", a_z="p_y", a_stays="p_y")
+    actual |= {funds.at(name): Obj({}) for name in ("a_z", "a_stays")}
+    desired = ownership(Desired(), SCOPE, actual).own({"a_z": Claim("terminated", "ended", ("p_y", "c_x"))})
+    assert funds.at("a_z") in desired.absent
+    assert funds.at("a_stays") not in desired.absent
+    blocked = {c.address: c.blocked for c in propagate(diff(desired, actual), actual)}
+    assert blocked == {kinds.account("a_z"): "", funds.at("a_z"): ""}
+    alone = propagate(gone(kinds.account("a_z")), actual)
+    assert "test.fund" in alone[0].blocked, "an account never goes from under its fund"

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler import guard
-from reconciler.build import build
-from reconciler.chains import Source, Standing
 from reconciler.config import Config
-from reconciler.orders import with_orders
-from reconciler.plan import Mode, of_mode, ordered
-from reconciler.reported import report
-from reconciler.state import kinds, ownership
-from reconciler.state.catalog import catalog_of, check
+from reconciler.desired.accounts import Source, Standing
+from reconciler.desired.build import build
+from reconciler.desired.orders import with_orders
+from reconciler.desired.portal import Plans, report
+from reconciler.guards.dependents import propagate
+from reconciler.guards.jobs import Ending
+from reconciler.plan.order import ordered
+from reconciler.plan.select import Mode, of_mode
+from reconciler.providers.slurm import defaults, kinds
+from reconciler.state import kinds as declared
+from reconciler.state import waldur
 from reconciler.state.diff import Action, Change, diff, values_of
 from reconciler.state.facts import Claim, Facts, Order, Resource
-from reconciler.state.model import State, json_value
+from reconciler.state.kinds import KINDS
+from reconciler.state.model import State
 from reconciler.state.portal import portal_state, resource_values
+from reconciler.state.values import json_value
+from tests.pure import BACKEND, completed, reading, screen
 from tests.state.strategies import QOS, TRES, cluster, config, facts
 from tests.state.test_properties import on_cluster
 
@@ -58,19 +64,17 @@ def worlds(draw: st.DrawFn) -> tuple[Facts, State]:
 def cycle(said: Facts, actual: State, settings_: Config, ended: frozenset[str]) -> list[Change]:
     """What a cycle plans; ``ended``: accounts of resources that are Terminated in the portal."""
     source = Source(settings_.offerings[0], with_orders(said, processed=True))
-    built = build([source], settings_, date(2026, 11, 21), Standing.of(actual, {}))
-    levels = ownership.unclaimed(built.desired, built.scope, actual)
-    claims = {n: Claim("terminated" if n in ended else "unknown", "ended", (), "O") for n in levels}
-    policy = ownership.Policy()
-    going = ownership.leaving(claims, levels, built.scope, policy)
-    made = frozenset(ownership.empty_containers(built.desired, built.scope, actual, going))
-    desired = ownership.own(built.desired, built.scope, actual, claims, made, policy)
-    check(desired, catalog_of(actual, frozenset(TRES)))
-    ending = guard.Ending(frozenset(built.scope.leaving))
-    block = settings_.reconcile.guards
-    screened = guard.screen(diff(desired, actual), actual, guard.Activity(), block, ending=ending)
-    changes = guard.propagate(screened.changes, actual)
-    wanted = report(built, desired, actual, changes, settings_, NOW, screened.busy, {})
+    built = build([source], settings_, BACKEND, Standing.of(actual, {}))
+    desired = completed(
+        built,
+        reading(actual, TRES),
+        settings_,
+        lambda levels: {n: Claim("terminated" if n in ended else "unknown", "ended", (), "O") for n in levels},
+    )
+    ending = Ending(frozenset(built.managed.leaving))
+    screened = screen(diff(desired, actual), actual, None, settings_.reconcile.guards, ending)
+    changes = propagate(screened.changes, actual, defaults.settle)
+    wanted = report(built, Plans(desired, actual, changes, screened.busy), settings_, NOW, BACKEND)
     return [*changes, *diff(wanted, portal_state([source.facts]))]
 
 
@@ -126,7 +130,7 @@ def test_orders_converge_and_then_nothing_is_left(world: tuple[Facts, State]) ->
     # the portal's view of a failed update comes back as drift once; after that nothing moves
     for _ in range(3):
         changes = cycle(said, actual, settings_, ended)
-        cluster_changes = [c for c in changes if kinds.on_cluster(c.address)]
+        cluster_changes = [c for c in changes if declared.on_cluster(c.address)]
         actual = on_cluster(actual, list(ordered(cluster_changes, actual)))
         said, gone = told(said, live(changes))
         ended |= gone
@@ -140,7 +144,7 @@ def test_an_order_ends_only_with_what_it_needs(world: tuple[Facts, State]) -> No
     said, actual = world
     changes = cycle(said, actual, config(), frozenset())
     by_address = {c.address: c for c in live(changes)}
-    after = on_cluster(actual, list(ordered([c for c in live(changes) if kinds.on_cluster(c.address)], actual)))
+    after = on_cluster(actual, list(ordered([c for c in live(changes) if declared.on_cluster(c.address)], actual)))
     orders = {o.uuid: o for o in said.orders}
     resources: dict[str, Resource] = {r.uuid: r for r in said.resources}
     for address, change in by_address.items():
@@ -149,7 +153,7 @@ def test_an_order_ends_only_with_what_it_needs(world: tuple[Facts, State]) -> No
         order = orders[address.key[0]]
         assert change.needs.isdisjoint({c.address for c in changes if c.blocked})
         resource = resources[order.resource_uuid]
-        told_ = by_address.get(kinds.resource(resource.uuid))
+        told_ = by_address.get(waldur.resource(resource.uuid))
         name = str((told_.after or {})["backend_id"] if told_ else resource.backend_id).lower()
         if order.type == "Terminate":
             if resource.backend_id:
@@ -191,7 +195,7 @@ def test_modes_divide_the_plan(world: tuple[Facts, State]) -> None:
             needs = change.needs & planned
             if change.action is not Action.DELETE:
                 # what is there already and only changes is not waited for
-                needs |= set(kinds.KINDS[change.address.kind].depends(change.address.key, change.after or {})) & made
+                needs |= set(KINDS[change.address.kind].depends(change.address.key, change.after or {})) & made
             # each part has all it needs, so it can be applied alone
             assert needs <= here
 

@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
-from datetime import date
-
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.build import build
-from reconciler.chains import Source
 from reconciler.config import Config
-from reconciler.guard import propagate
-from reconciler.plan import ordered, steps
-from reconciler.state import kinds, ownership
-from reconciler.state.catalog import catalog_of, check
-from reconciler.state.diff import Action, Change, diff, overlay, values_of
-from reconciler.state.facts import Claim, Facts
-from reconciler.state.model import Address, Desired, State
+from reconciler.desired.accounts import Source
+from reconciler.desired.build import build
+from reconciler.plan.order import ordered, steps
+from reconciler.providers.slurm import kinds
+from reconciler.state.diff import Action, Change, diff, values_of
+from reconciler.state.facts import Claim, Facts, Resource
+from reconciler.state.kinds import KINDS
+from reconciler.state.managed import Policy
+from reconciler.state.model import Address, Desired, Obj, State
+from tests.ideal import overlay
+from tests.pure import BACKEND, changes_of, completed, reading
 from tests.state.strategies import TRES, cluster, config, facts
 
 
 def planned(said: Facts, actual: State, settings_: Config, verdict: str = "unknown") -> tuple[Desired, list[Change]]:
     """What a cycle computes between reading and the guards."""
-    built = build([Source(settings_.offerings[0], said)], settings_, date(2026, 11, 1))
-    names = ownership.unclaimed(built.desired, built.scope, actual)
-    claims = {n: Claim(verdict, "ended", ("p_alpha", "c_north")) for n in names}
-    policy = ownership.Policy(prune=settings_.reconcile.prune)
-    going = ownership.leaving(claims, names, built.scope, policy)
-    made = frozenset(ownership.empty_containers(built.desired, built.scope, actual, going))
-    desired = ownership.own(built.desired, built.scope, actual, claims, made, policy)
-    check(desired, catalog_of(actual, frozenset(TRES)))
-    return desired, propagate(diff(desired, actual), actual)
+    built = build([Source(settings_.offerings[0], said)], settings_, BACKEND)
+    policy = Policy(prune=settings_.reconcile.prune)
+    claim = Claim(verdict, "ended", ("p_alpha", "c_north"))
+    desired = completed(built, reading(actual, TRES), settings_, lambda names: dict.fromkeys(names, claim), policy)
+    return desired, changes_of(desired, actual)
 
 
 def on_cluster(actual: State, changes: list[Change]) -> State:
@@ -128,7 +124,7 @@ def test_the_order_serves_every_dependency(said: Facts, actual: State, verdict: 
             default = user.values["default_account"] if user else None
             assert default != name or not others, "a default account goes last"
         elif change.action is Action.CREATE and change.address.kind != "slurm.user":
-            for need in kinds.KINDS[change.address.kind].depends(change.address.key, change.after or {}):
+            for need in KINDS[change.address.kind].depends(change.address.key, change.after or {}):
                 assert need in state
         state = overlay(state, [change])
 
@@ -146,3 +142,18 @@ def test_the_same_input_gives_the_same_plan(said: Facts, actual: State) -> None:
 def test_nothing_desired_nothing_done(actual: State) -> None:
     assert diff(Desired(), actual) == []
     assert all(values_of(o) is not o.values for o in actual.values())
+
+
+def test_what_hangs_on_a_moved_customer_is_ours_in_the_same_plan() -> None:
+    """A customer's account that stood elsewhere takes its old projects along: one plan removes them, not the next."""
+    entry = {f.name: f.fresh for f in KINDS["slurm.account"].fields}
+    parents = {"root": "", "c_north": "root", "c_south": "c_north", "p_gamma": "c_south"}
+    actual: State = {kinds.account(n): Obj({**entry, "parent": p}) for n, p in parents.items()}
+    actual[kinds.qos("normal")] = Obj({"flags": frozenset()})
+    resource = Resource("r0", "R0", "one", "OK", "", "beta", "south", "beta", "beta", "south", "south")
+    said = Facts(resources=(resource,), members={"beta": frozenset()})
+    settings_ = config()
+    _, changes = planned(said, actual, settings_)
+    assert Address("slurm.account", ("p_gamma",)) in {c.address for c in changes if c.action is Action.DELETE}
+    after = on_cluster(actual, list(ordered(changes, actual)))
+    assert [c for c in planned(said, after, settings_)[1] if not c.blocked] == []

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from reconciler.providers.dwdi.client import Client, Query
 from reconciler.providers.dwdi.rows import BadRowError
 from reconciler.providers.dwdi.service import Service
-from reconciler.providers.metered import Metered
+from reconciler.providers.usage import Metered
 from reconciler.state.facts import Resource
 from reconciler.state.period import Period
 from reconciler.state.usage import Accounted, Used
@@ -67,6 +67,17 @@ class DwdiSource:
             rows = self._client.rows(query, batch)
             here = {self._service.canonical(name): asked[name] for name in batch}
             tally.take(query, rows, here, period, group)
+
+    def silence(self) -> str:
+        """A warehouse that answers knows what it knows."""
+        return ""
+
+    def unended(self, keys: Collection[str], since: datetime, stop: Callable[[], str]) -> Mapping[str, str]:
+        """It knows days, and no jobs."""
+        return {}
+
+    def counter(self) -> None:
+        """Nobody else counts what it tells."""
 
     def ping(self) -> str:
         """What answered, in a line. Raises ``ReadError``."""

@@ -9,18 +9,13 @@ import requests
 from urllib3.exceptions import HTTPError, MaxRetryError
 
 from reconciler.errors import ReadError
-from reconciler.providers.http import Access, session, whole
+from reconciler.providers.http import Access, encryption_hint, reason, session, whole
 
 _RETRIED = (429, 502, 503, 504)
 _CREDENTIALS = re.compile(r"//[^/@\s]*@")
 _UNREACHED = (
     "Is the address right (and socks_proxy or global_proxy, if set), and does this host reach it? The next cycle "
     "tries again."
-)
-
-_DISTRUSTED = (
-    "Does this host trust the authority that signed the certificate? ca_bundle of the offering names another list of "
-    "them (so does REQUESTS_CA_BUNDLE); verify_ssl: false switches the check off."
 )
 
 
@@ -64,10 +59,11 @@ class Transport:
                 self.requests += spent
                 left -= spent
                 if not in_body or left <= 0:
-                    text = f"{method} {shown(url)}: no whole answer: {_reason(error)}"
-                    distrusted = isinstance(error, requests.exceptions.SSLError)
+                    why = " ".join(reason(error).split())[:300] or type(error).__name__
+                    text = f"{method} {shown(url)}: no whole answer: {why}"
+                    hint = encryption_hint(error, "cscs_dwdi_api_url and cscs_dwdi_oidc_token_url") or _UNREACHED
                     text = _CREDENTIALS.sub("//", self.veil.text(text))
-                    raise ReadError(text, _DISTRUSTED if distrusted else _UNREACHED) from None
+                    raise ReadError(text, hint) from None
             else:
                 self.requests += 1 + len(getattr(response.raw.retries, "history", ()))
                 return response
@@ -78,15 +74,3 @@ def _in_body(error: Exception) -> bool:
         return True
     final = bool(error.args) and isinstance(error.args[0], MaxRetryError)
     return type(error) is requests.exceptions.ConnectionError and not final
-
-
-def _reason(error: Exception) -> str:
-    """The reason in a line; requests nests them three deep."""
-    reason: Any = error
-    while True:
-        inner = getattr(reason, "reason", None) or (reason.args[0] if getattr(reason, "args", None) else None)
-        if not isinstance(inner, Exception):
-            break
-        reason = inner
-    text = " ".join(str(reason).split(">: ")[-1].split("): ")[-1].split())
-    return text[:300] or type(error).__name__

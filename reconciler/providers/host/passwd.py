@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from reconciler.errors import CommandError, ReadError
 from reconciler.providers.runner import CommandRunner
-from reconciler.state.naming import fold, name_problem
+from reconciler.state.names import fold, name_problem
 
 _NAMES = 1000
 _CHARACTERS = 100_000  # ssh carries all names in one argument, and the kernel ends that at 128 KiB
@@ -24,7 +24,6 @@ class Account:
     uid: int
     gid: int
     home: str
-    shell: str
 
 
 def here(runner: CommandRunner) -> bool:
@@ -65,7 +64,7 @@ def _local(names: Sequence[str]) -> Iterator[Account]:
             row = pwd.getpwnam(name)
         except KeyError:
             continue
-        yield Account(row.pw_name, row.pw_uid, row.pw_gid, row.pw_dir, row.pw_shell)
+        yield Account(row.pw_name, row.pw_uid, row.pw_gid, row.pw_dir)
 
 
 def _remote(runner: CommandRunner, names: Sequence[str]) -> Iterator[Account]:
@@ -78,7 +77,7 @@ def _remote(runner: CommandRunner, names: Sequence[str]) -> Iterator[Account]:
             cells = line.split(":")
             if len(cells) != _COLUMNS or not (cells[2].isdecimal() and cells[3].isdecimal()):
                 raise ReadError(f"getent passwd: not a line of a passwd database: {line!r}")
-            yield Account(cells[0], int(cells[2]), int(cells[3]), cells[5], cells[6])
+            yield Account(cells[0], int(cells[2]), int(cells[3]), cells[5])
 
 
 def _chunks(names: Sequence[str]) -> Iterator[list[str]]:

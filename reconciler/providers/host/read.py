@@ -9,13 +9,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from reconciler.config import SlurmSettings
-from reconciler.errors import ReadError
+from reconciler.config import BackendSettings
+from reconciler.errors import ReadError, ReconcileError
+from reconciler.providers.host.kinds import homedir
 from reconciler.providers.host.passwd import Account, in_process, place
 from reconciler.providers.runner import CommandRunner
-from reconciler.state.kinds import homedir
-from reconciler.state.model import UNMANAGED, Mode, Obj, Refused, State, Wanted
-from reconciler.state.naming import fold
+from reconciler.state.model import Obj, State
+from reconciler.state.names import fold
+from reconciler.state.values import UNMANAGED, Mode, Refused, Wanted
 
 EntryKind = Literal["directory", "symlink", "other"]
 _LETTERS: dict[str, EntryKind] = {"d": "directory", "l": "symlink"}
@@ -68,6 +69,26 @@ def homedirs(runner: CommandRunner, paths: Iterable[str]) -> dict[str, Entry]:
         return {}
     rows = _local(bases) if in_process(runner) else _remote(runner, bases)
     return {f"{base}/{name}": entry for base, name, entry in rows}
+
+
+def scanned(runner: CommandRunner, paths: Iterable[str]) -> tuple[dict[str, Entry], dict[str, str]]:
+    """What lies at these paths, and base directories that could not be read, with the reason."""
+    listed = list(paths)
+    try:
+        return homedirs(runner, listed), {}
+    except ReconcileError:
+        pass  # one of them spoils the scan of all, so each is looked at alone
+    entries: dict[str, Entry] = {}
+    unreadable: dict[str, str] = {}
+    by_base: dict[str, list[str]] = defaultdict(list)
+    for path in listed:
+        by_base[path.rpartition("/")[0]].append(path)
+    for base, here in by_base.items():
+        try:
+            entries |= homedirs(runner, here)
+        except ReconcileError as error:
+            unreadable[base] = str(error)
+    return entries, unreadable
 
 
 def _local(bases: Mapping[str, set[str]]) -> Iterator[tuple[str, str, Entry]]:
@@ -137,44 +158,41 @@ def actual(accounts: Mapping[str, Account], entries: Mapping[str, Entry], base: 
         entry = entries.get(path)
         if entry is not None:
             shown = {"directory": f"{entry.mode:04o}", "symlink": "symlink", "other": "no directory"}[entry.kind]
-            state[homedir(user)] = Obj({"path": path, "owner": _owner(entry, user, account), "mode": shown})
+            state[homedir(user)] = Obj({"path": path, "owner": _owner(entry, account), "mode": shown})
     return state
 
 
-def _owner(entry: Entry, user: str, account: Account) -> str:
-    return user if entry.uid == account.uid else f"uid {entry.uid}"
+def _owner(entry: Entry, account: Account) -> str:
+    """As the host writes it, which knows the account by no other name."""
+    return account.name if entry.uid == account.uid else f"uid {entry.uid}"
 
 
 def desired(
     users: Iterable[str],
     accounts: Mapping[str, Account],
     entries: Mapping[str, Entry],
-    settings: SlurmSettings,
+    settings: BackendSettings,
     *,
     reason: str = "",
     offerings: frozenset[str] = frozenset(),
-) -> tuple[State, list[str]]:
-    """The homes that should be, and the users that the host does not know.
+) -> State:
+    """The homes that should be; a user that the host does not know has none.
 
     ``entries`` is what is there: a symlink is the site's arrangement, and what belongs to somebody else or
     is no directory is refused, by name, and not touched.
     """
     state: State = {}
-    unknown: list[str] = []
     for user in sorted({fold(u) for u in users}):
         account = accounts.get(user)
         if account is None:
-            unknown.append(user)
             continue
         path = home_path(account, settings.homedir_base_path)
-        state[homedir(user)] = Obj(
-            _wanted(user, account, path, entries.get(path), settings.home_mode), reason, offerings
-        )
-    return state, unknown
+        state[homedir(user)] = Obj(_wanted(account, path, entries.get(path), settings.home_mode), reason, offerings)
+    return state
 
 
-def _wanted(user: str, account: Account, path: str, entry: Entry | None, mode: int) -> dict[str, Wanted]:
-    values: dict[str, Wanted] = {"path": path, "owner": user, "mode": Mode(f"{mode:04o}")}
+def _wanted(account: Account, path: str, entry: Entry | None, mode: int) -> dict[str, Wanted]:
+    values: dict[str, Wanted] = {"path": path, "owner": account.name, "mode": Mode(f"{mode:04o}")}
     if problem := path_problem(path):
         values["path"] = Refused(path, problem)
     if entry is None:
@@ -185,6 +203,6 @@ def _wanted(user: str, account: Account, path: str, entry: Entry | None, mode: i
         why = f"{path} is there and is no directory; it is left alone"
         return {**values, "owner": UNMANAGED, "mode": Refused(f"{mode:04o}", why)}
     if entry.uid != account.uid:
-        why = f"{path} belongs to {_owner(entry, user, account)}; nothing is chowned that somebody else owns"
-        return {**values, "owner": Refused(user, why), "mode": UNMANAGED}
+        why = f"{path} belongs to {_owner(entry, account)}; nothing is chowned that somebody else owns"
+        return {**values, "owner": Refused(account.name, why), "mode": UNMANAGED}
     return values

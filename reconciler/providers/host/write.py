@@ -17,7 +17,7 @@ from reconciler.providers.host.passwd import Account, here, in_process, place
 from reconciler.providers.host.read import Entry, entry_of, home_path, path_problem
 from reconciler.providers.host.trust import Untrusted, open_trusted, untrusted
 from reconciler.providers.runner import CommandRunner
-from reconciler.state.naming import name_problem
+from reconciler.state.names import name_problem
 
 HELPERS = ("/usr/sbin/mkhomedir_helper", "/sbin/mkhomedir_helper")
 _LETTERS = {"d": 0o040000, "l": 0o120000}

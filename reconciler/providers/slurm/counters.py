@@ -12,8 +12,8 @@ from datetime import date
 
 from reconciler.errors import CommandError, ReadError
 from reconciler.providers.runner import CommandRunner
-from reconciler.providers.slurm.read import advice
-from reconciler.state.naming import fold
+from reconciler.providers.slurm.said import advice
+from reconciler.state.names import fold
 
 _SETTING = re.compile(r"^(\w+)\s*=\s*(.*?)\s*$", re.MULTILINE)
 _RECORD = re.compile(r"ClusterName=\S* Account=(\S*) UserName=(\S*) ")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 from reconciler.errors import ReadError
-from reconciler.state import kinds
-from reconciler.state.model import Address, Obj, State, Value, plain
-from reconciler.state.naming import fold
-from reconciler.state.tres import TresError, parse_tres
+from reconciler.providers.slurm import kinds
+from reconciler.providers.slurm.tres import NO_UNIT, TresError, parse_tres
+from reconciler.state.model import Address, Obj, State
+from reconciler.state.names import fold
+from reconciler.state.values import Value, plain
 
 ROOT = "root"
 # UINT32_MAX - 1 and friends: "not set" and "parent" in SLURM's own dumps
@@ -30,9 +32,10 @@ ASSOCIATION = [
     "MaxSubmit",
     "QOS",
     "DefaultQOS",
+    "ID",
 ]
 ACCOUNT = ("Account", "Org", "Descr")
-USER = ("User", "DefaultAccount", "Admin")
+USER = ("User", "DefaultAccount", "Admin", "Coordinators")
 QOS = ("Name", "Flags")
 TRES = ("Type", "Name")
 _HEADERS = {
@@ -44,6 +47,7 @@ _HEADERS = {
     "Org": ("Org", "Organization"),
     "Descr": ("Descr", "Description"),
     "Admin": ("Admin", "AdminLevel"),
+    "Coordinators": ("Coord Accounts", "Coordinators"),
 }
 
 
@@ -92,13 +96,49 @@ def _place(name: str, header: list[str], command: str, line: str) -> int:
     raise _bad(command, line, f"no column {name!r} in the header")
 
 
-def associations(text: str, command: str, cluster: str | None = None) -> tuple[str, State]:
-    """The association table: the cluster's name, its accounts and the users' associations.
+def associations(text: str, command: str, cluster: str | None = None) -> tuple[str, State, dict[str, tuple[str, str]]]:
+    """The association table: the cluster's name, its accounts and the users' associations, and whose number is whose.
 
     Account rows have no user. Each value is the object's own, as ``WOPLimits`` prints it. An emulator that
     prints inherited values as well gives itself away on root's own user row, and is un-inherited here.
     """
-    found: list[tuple[list[str], str]] = [(r, line) for r, line in rows(text, ASSOCIATION, command)]
+    name, found = _of_cluster(rows(text, ASSOCIATION, command), command, cluster)
+    state: State = {}
+    partitions: list[tuple[Address, Obj]] = []
+    inherits = any(r[1] == ROOT and r[2] == ROOT and r[11] for r, _ in found)
+    own: dict[str, tuple[str, ...]] = {}
+    cache: dict[tuple[str, ...], Obj] = {}
+    numbers: dict[str, tuple[str, str]] = {}
+    for row, line in found:
+        account, user, partition, parent = fold(row[1]), fold(row[2]), row[3], fold(row[4])
+        limits, number = tuple(row[5:-1]), row[-1]
+        if not account:
+            raise _bad(command, line, "a row without an account")
+        if not user:
+            own[account] = limits
+            values = _limits(limits, command, line)
+            obj = Obj({"parent": parent, **values.values})
+            state[kinds.account(account)] = obj
+            continue
+        numbers[number] = (account, user)
+        if inherits:
+            limits = _uninherit(limits, own.get(account, ()))
+        obj = cache.get(limits) or cache.setdefault(limits, _limits(limits, command, line))
+        address = kinds.association(account, user)
+        if partition:
+            partitions.append((address, obj))
+        else:
+            state[address] = obj
+    for address, obj in partitions:
+        state[address] = _with_partition(state[address], obj) if address in state else obj
+    return name, state, numbers
+
+
+def _of_cluster(
+    told: Iterable[tuple[list[str], str]], command: str, cluster: str | None
+) -> tuple[str, list[tuple[list[str], str]]]:
+    """The cluster's name and its rows, which are those of one cluster, and all of them."""
+    found = list(told)
     names = {fold(r[0]) for r, _ in found}
     if cluster:
         names &= {fold(cluster)}
@@ -114,40 +154,17 @@ def associations(text: str, command: str, cluster: str | None = None) -> tuple[s
             "A filtered view (PrivateData) or a failed query looks like this"
             + (f"; or slurmdbd does not know a cluster {cluster!r} (sacctmgr show cluster)." if cluster else "."),
         )
-    state: State = {}
-    partitions: list[tuple[Address, Obj]] = []
-    inherits = any(r[1] == ROOT and r[2] == ROOT and r[11] for r, _ in found)
-    own: dict[str, tuple[str, ...]] = {}
-    cache: dict[tuple[str, ...], Obj] = {}
-    for row, line in found:
-        account, user, partition, parent = fold(row[1]), fold(row[2]), row[3], fold(row[4])
-        limits = tuple(row[5:])
-        if not account:
-            raise _bad(command, line, "a row without an account")
-        if not user:
-            own[account] = limits
-            values = _limits(limits, command, line)
-            obj = Obj({"parent": parent, **values.values})
-            state[kinds.account(account)] = obj
-            continue
-        if inherits:
-            limits = _uninherit(limits, own.get(account, ()))
-        obj = cache.get(limits) or cache.setdefault(limits, _limits(limits, command, line))
-        address = kinds.association(account, user)
-        if partition:
-            partitions.append((address, obj))
-        else:
-            state[address] = obj
-    for address, obj in partitions:
-        state[address] = _with_partition(state[address], obj) if address in state else obj
-    return names.pop(), state
+    return names.pop(), found
 
 
 def _with_partition(obj: Obj, partition: Obj) -> Obj:
-    """A user's association with the QoS of its partitions, which hold beside it and could escape a pause."""
+    """A user's association with the QoS of its partitions, which could escape a pause, and a stop in one of them."""
     qos = {*obj.values["qos"], *partition.values["qos"]}  # type: ignore[misc]  # sets, as read
     default = obj.values["default_qos"] or partition.values["default_qos"]
-    return Obj({**obj.values, "qos": frozenset(qos), "default_qos": default})
+    # who may submit nothing in one partition is drained there; setting it anew reaches all rows
+    drained = 0 in (obj.values["max_submit_jobs"], partition.values["max_submit_jobs"])
+    submit = 0 if drained else obj.values["max_submit_jobs"]
+    return Obj({**obj.values, "qos": frozenset(qos), "default_qos": default, "max_submit_jobs": submit})
 
 
 def _uninherit(limits: tuple[str, ...], parent: tuple[str, ...]) -> tuple[str, ...]:
@@ -156,8 +173,9 @@ def _uninherit(limits: tuple[str, ...], parent: tuple[str, ...]) -> tuple[str, .
 
 
 @lru_cache(maxsize=65536)
-def _tres(text: str) -> dict[str, int]:
-    return parse_tres(text)
+def _tres(text: str) -> dict[str, int] | str:
+    """A limit; one that SLURM itself prints without a unit stays text: it is no amount, and spoils its account only."""
+    return text if NO_UNIT in text else parse_tres(text)
 
 
 def _limits(cells: tuple[str, ...], command: str, line: str) -> Obj:
@@ -237,9 +255,21 @@ def texts(text: str, known: frozenset[str], command: str) -> dict[str, tuple[str
     return result
 
 
-def users(text: str, command: str, *, trust_any: bool = False) -> dict[str, str]:
-    """Default account per user. Raises :class:`ReadError` for a view filtered by missing rights."""
-    found = [r for r, _ in rows(text, USER, command)]
+@dataclass(frozen=True)
+class User:
+    """A row of the user table: the name as it is written, the default account, what the user is coordinator of."""
+
+    name: str
+    default_account: str
+    coordinates: tuple[str, ...] = ()
+
+
+def users(text: str, command: str, *, trust_any: bool = False) -> dict[str, User]:
+    """Users by folded name. Raises :class:`ReadError` for a view filtered by missing rights.
+
+    ``trust_any``: a simulated cluster, which knows neither rights nor coordinators.
+    """
+    found = [r for r, _ in rows(text, USER[:3] if trust_any else USER, command)]
     if not any(fold(r[0]) == ROOT for r in found):
         raise ReadError(
             f"{command}: the user 'root' is missing, so the answer is not the whole table",
@@ -252,7 +282,7 @@ def users(text: str, command: str, *, trust_any: bool = False) -> dict[str, str]
             "The caller sees a filtered view (PrivateData in slurmdbd.conf). Run as root, as SlurmUser, or as a "
             "user with AdminLevel Operator.",
         )
-    return {fold(r[0]): fold(r[1]) for r in found}
+    return {fold(r[0]): User(r[0], fold(r[1]), tuple(fold(a) for a in ",".join(r[3:]).split(",") if a)) for r in found}
 
 
 def qos(text: str, command: str) -> dict[str, frozenset[str]]:

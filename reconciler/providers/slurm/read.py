@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Collection
 
-from reconciler.errors import CommandError, ReadError
-from reconciler.providers.runner import CommandRunner, Result, emulated
-from reconciler.providers.slurm import parse
-from reconciler.state import kinds
+from reconciler.errors import ReadError
+from reconciler.providers.base import Catalog, Reading
+from reconciler.providers.runner import CommandRunner
+from reconciler.providers.slurm import dialect, kinds, parse
+from reconciler.providers.slurm.names import clean_text
+from reconciler.providers.slurm.said import command_error
 from reconciler.state.model import Obj, State
-from reconciler.state.naming import clean_text, fold
+from reconciler.state.names import fold
 
-
-@dataclass(frozen=True)
-class Reading:
-    """One complete reading of a cluster."""
-
-    cluster: str
-    state: State
-    tres: frozenset[str]
+_QOS = ("QoS", "sacctmgr add qos, or reconcile.qos in the configuration", "slurm.qos")
+_TRES = ("TRES", "AccountingStorageTRES in slurm.conf")
 
 
 class SlurmReader:
@@ -31,11 +27,21 @@ class SlurmReader:
 
     def read(self) -> Reading:
         """Everything, checked. Raises :class:`ReadError`; an inconsistent answer is read once more."""
-        refuse_emulator(self.runner)
+        dialect.refuse_emulator(self.runner)
         try:
             return self._read()
         except InconsistentReadError:
             return self._read()
+
+    def name(self) -> str:
+        """What SLURM calls the cluster. Raises :class:`ReadError` where it cannot tell."""
+        dialect.refuse_emulator(self.runner)
+        text, command = self._show("cluster", ("Cluster",))
+        names = [line.strip() for line in text.splitlines()[1:] if line.strip()]
+        if len(names) != 1:
+            what = f"several clusters ({', '.join(names)})" if names else "no cluster"
+            raise ReadError(f"{command}: slurmdbd knows {what}", "Set backend_settings.cluster_name.")
+        return fold(names[0])
 
     def ping(self) -> str:
         """Which clusters slurmdbd knows. Raises :class:`ReadError` where it does not answer, or lacks this one."""
@@ -56,16 +62,18 @@ class SlurmReader:
 
     def _read(self) -> Reading:
         where = ("where", f"cluster={self.cluster}") if self.cluster else ()
-        cluster, state = parse.associations(
+        cluster, state, numbers = parse.associations(
             *self._show("assoc", parse.ASSOCIATION, "WOPLimits", *where), cluster=self.cluster
         )
-        text, command = self._show("user", parse.USER, *where)
-        defaults = parse.users(text, command, trust_any=self.runner.settings.emulator)
+        whole = dialect.of(self.runner).coordinators
+        columns = parse.USER if whole else parse.USER[:3]
+        text, command = self._show("user", columns, *(("withcoord",) if whole else ()), *where)
+        users = parse.users(text, command, trust_any=not whole)
         accounts = frozenset(a.key[0] for a in state if a.kind == "slurm.account")
         texts = parse.texts(*self._account_texts(accounts))
         flags = parse.qos(*self._show("qos", parse.QOS))
         tres = parse.tres(*self._show("tres", parse.TRES))
-        _consistent(state, accounts, defaults, command)
+        _consistent(state, accounts, users, command)
         parse.inherit_qos(state)
         for name, (description, organization) in texts.items():
             obj = state[kinds.account(name)]
@@ -81,10 +89,30 @@ class SlurmReader:
             if address.kind == "slurm.association":
                 used[address.key[1]].add(address.key[0])
         for name in used:
-            state[kinds.user(name)] = Obj({"default_account": defaults[name]})
+            state[kinds.user(name)] = Obj({"default_account": users[name].default_account, "name": users[name].name})
+        for name, user in users.items():
+            state |= {kinds.coordinator(a, name): Obj({}) for a in user.coordinates if a in accounts}
         for name, flag_set in flags.items():
             state[kinds.qos(name)] = Obj({"flags": flag_set})
-        return Reading(cluster, state, tres)
+        catalogs = {"qos": Catalog(frozenset(flags), *_QOS), "tres": Catalog(tres, *_TRES)}
+        return Reading(cluster, state, catalogs, numbers)
+
+    def keeps_case(self) -> bool:
+        """Whether slurmdbd keeps the case of users' names (slurmdbd.conf: Parameters). Raises :class:`ReadError`."""
+        if not dialect.of(self.runner).settings:
+            return False
+        return self.runner.known("keeps case", self._parameters) == "preservecaseuser"
+
+    def _parameters(self) -> str:
+        result = self.runner.run("sacctmgr", "show", "config")
+        if result.code != 0:
+            raise command_error(result)
+        settings = [line.partition("=") for line in result.stdout.splitlines()]
+        found = [value for name, _, value in settings if name.strip() == "Parameters"]
+        if not found:
+            raise ReadError(f"{result.command}: no Parameters of slurmdbd, so the answer is not whole")
+        kept = "preservecaseuser" in {p.strip().lower() for p in found[-1].split(",")}
+        return "preservecaseuser" if kept else "folded"
 
     def _account_texts(self, accounts: frozenset[str]) -> tuple[str, frozenset[str], str]:
         text, command = self._show("account", parse.ACCOUNT)
@@ -95,7 +123,7 @@ class InconsistentReadError(ReadError):
     """Two tables disagree: something changed between two calls, or one answer was cut."""
 
 
-def _consistent(state: State, accounts: frozenset[str], defaults: dict[str, str], command: str) -> None:
+def _consistent(state: State, accounts: frozenset[str], users: Collection[str], command: str) -> None:
     for address, obj in state.items():
         if address.kind == "slurm.account":
             parent = obj.values.get("parent")
@@ -106,41 +134,9 @@ def _consistent(state: State, accounts: frozenset[str], defaults: dict[str, str]
                 )
         elif address.kind == "slurm.association":
             account, user = address.key
-            if account not in accounts or user not in defaults:
+            if account not in accounts or user not in users:
                 raise InconsistentReadError(
                     f"{command}: user {user!r} has an association with {account!r}, but the user or the account "
                     "is missing from its table",
                     "The answer was cut or changed underway; run again.",
                 )
-
-
-def command_error(result: Result) -> CommandError:
-    """A failed read as an error that says what SLURM said, and what usually is behind it."""
-    said = result.said or "it said nothing"
-    return CommandError(f"{result.command}: exit code {result.code}: {said}", advice(said))
-
-
-def advice(said: str) -> str:
-    """What usually is behind what SLURM said."""
-    for sign, hint in (
-        ("Connection refused", "slurmdbd is not running or not reachable (AccountingStorageHost)."),
-        ("failed to open persistent connection", "slurmdbd is not running or not reachable."),
-        ("Unable to connect to database", "slurmdbd runs, its database does not."),
-        ("Munge", "munged is not running on this host."),
-        ("sudo:", "sudo has to allow the command without a password: see docs/security.md for the lines."),
-        ("permission denied", "The caller lacks rights in SLURM: run as root, SlurmUser or an Operator."),
-    ):
-        if sign.lower() in said.lower():
-            return hint
-    return ""
-
-
-def refuse_emulator(runner: CommandRunner) -> None:
-    """Stop a production install that would take an emulator for its cluster."""
-    if runner.settings.emulator or not emulated(runner):
-        return
-    raise ReadError(
-        "sacctmgr found here is the one of the slurm-emulator package, not SLURM",
-        "Set backend_settings.slurm_bin_path to SLURM's own directory; for trying things out set "
-        "reconcile.runner.emulator: true.",
-    )

@@ -6,13 +6,16 @@ Formats: sacctmgr(1), "SPECIFICATIONS FOR ACCOUNTS/USERS/QOS" and "FLAT FILE DUM
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from reconciler.providers.command import Command
+from reconciler.providers.slurm.tres import format_tres, tres_change
+from reconciler.state import compare
+from reconciler.state.compare import Compare
 from reconciler.state.diff import Action, Change
-from reconciler.state.kinds import KINDS, Compare
-from reconciler.state.model import Address, Value, json_value, tres_of
-from reconciler.state.tres import format_tres, tres_change
+from reconciler.state.kinds import KINDS
+from reconciler.state.model import Address
+from reconciler.state.values import Value, json_value, numbers_of
 
 # one argument may have 128 KiB on Linux; well below it, a list is split
 MAX_LIST = 60_000
@@ -32,6 +35,7 @@ WORDS = {
     "max_submit_jobs": ("MaxSubmitJobs", "MaxSubmitJobs"),
     "flags": ("flags", ""),
     "default_account": ("DefaultAccount", ""),
+    "name": ("NewName", ""),
 }
 # what does not move rows in the association tree may be set side by side
 _PARALLEL = frozenset({"fairshare", "grp_tres_mins", "grp_tres", "max_tres_mins", "grp_submit_jobs", "max_submit_jobs"})
@@ -48,7 +52,8 @@ def commands(step: Sequence[Change], cluster: str) -> list[Command]:
     return result
 
 
-def _batches(names: Iterable[str]) -> Iterable[list[str]]:
+def batches(names: Iterable[str]) -> Iterable[list[str]]:
+    """Names in lists of which none is too long for an argument."""
     batch: list[str] = []
     size = 0
     for name in names:
@@ -72,11 +77,11 @@ def _assignments(change: Change) -> tuple[str, ...]:
     )
 
 
-def text_of(compare: Compare, before: Value, after: Value, *, new: bool) -> str | None:
+def text_of(how: Compare, before: Value, after: Value, *, new: bool) -> str | None:
     """A field's new value as sacctmgr takes it, or None when there is nothing to say."""
-    if compare is Compare.TRES:
-        return format_tres(tres_change(tres_of(before), tres_of(after))) or None
-    if compare is Compare.SET:
+    if how is compare.NUMBERS:
+        return format_tres(tres_change(numbers_of(before), numbers_of(after))) or None
+    if how is compare.SET:
         names = ",".join(sorted(after)) if isinstance(after, frozenset) else ""
         return None if new and not names else names
     if after is None or after == "":
@@ -98,7 +103,7 @@ def _simple(
     """``head name=a,b tail`` for objects with one name, split where the list grows too long."""
     by_name = {c.address.key[0]: c for c in changes}
     result = []
-    for names in _batches(by_name):
+    for names in batches(by_name):
         addresses = tuple(by_name[n].address for n in names)
         single = tuple(Command("sacctmgr", (*head, f"name={n}", *tail), (by_name[n].address,), parallel) for n in names)
         arguments = (*head, f"name={','.join(names)}", *tail)
@@ -132,18 +137,21 @@ def _pairs(
     changes: Sequence[Change], head: tuple[str, ...], tail: tuple[str, ...], *, parallel: bool = False
 ) -> list[Command]:
     """``head name=u,v account=a,b tail``: accounts with just the same users share a call, as it is a product."""
+    return [_pair_command(names, accounts, head, tail, parallel=parallel) for names, accounts in _products(changes)]
+
+
+def _products(changes: Sequence[Change]) -> Iterator[tuple[list[str], list[str]]]:
+    """Users and accounts of which every pair is among the changes, none too long for an argument."""
     users: dict[str, list[str]] = defaultdict(list)
     for change in changes:
         users[change.address.key[0]].append(change.address.key[1])
     accounts: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    for account, names in users.items():
-        accounts[tuple(sorted(names))].append(account)
-    result = []
-    for members, holders in accounts.items():
-        for part in _batches(members):
-            for where in _batches(holders):
-                result.append(_pair_command(part, where, head, tail, parallel=parallel))
-    return result
+    for account, members in users.items():
+        accounts[tuple(sorted(members))].append(account)
+    for names, holders in accounts.items():
+        for part in batches(names):
+            for where in batches(holders):
+                yield part, where
 
 
 def _pair_command(
@@ -199,6 +207,26 @@ def _modify_users(changes: Sequence[Change], cluster: str) -> list[Command]:
     ]
 
 
+def _coordinators(changes: Sequence[Change], verb: str) -> list[Command]:
+    """``add|remove coordinator account=a,b names=u,v``."""
+
+    def command(names: Sequence[str], holders: Sequence[str]) -> Command:
+        addresses = tuple(Address("slurm.coordinator", (a, u)) for a in holders for u in names)
+        single = tuple(command([u], [a]) for a in holders for u in names) if len(addresses) > 1 else ()
+        arguments = ("-i", verb, "coordinator", f"account={','.join(holders)}", f"names={','.join(names)}")
+        return Command("sacctmgr", arguments, addresses, alternative=single)
+
+    return [command(names, holders) for names, holders in _products(changes)]
+
+
+def _add_coordinators(changes: Sequence[Change], cluster: str) -> list[Command]:
+    return _coordinators(changes, "add")
+
+
+def _remove_coordinators(changes: Sequence[Change], cluster: str) -> list[Command]:
+    return _coordinators(changes, "remove")
+
+
 def _add_qos(changes: Sequence[Change], cluster: str) -> list[Command]:
     return [c for s, g in _grouped(changes).items() for c in _simple(g, ("-i", "add", "qos"), s)]
 
@@ -224,6 +252,8 @@ _WRITERS = {
     ("slurm.association", Action.DELETE): _remove_associations,
     ("slurm.user", Action.CREATE): _modify_users,
     ("slurm.user", Action.UPDATE): _modify_users,
+    ("slurm.coordinator", Action.CREATE): _add_coordinators,
+    ("slurm.coordinator", Action.DELETE): _remove_coordinators,
     ("slurm.qos", Action.CREATE): _add_qos,
     ("slurm.qos", Action.UPDATE): _modify_qos,
 }

@@ -6,7 +6,6 @@ Facts about the server: X-Result-Count holds the number of rows of a list, pages
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -17,11 +16,19 @@ from urllib.parse import parse_qsl, urlsplit
 
 import requests
 from urllib3.exceptions import HTTPError
-from urllib3.util.retry import Retry
-from waldur_client import Endpoints, WaldurClient, WaldurClientException, verify_ssl
+from waldur_client import Endpoints, WaldurClient, verify_ssl
 
-from reconciler.errors import ReadError
-from reconciler.providers.http import Access, EndlessError, as_it_is, session, whole
+from reconciler.providers.http import (
+    Access,
+    EndlessError,
+    Repeat,
+    as_it_is,
+    encryption_hint,
+    reason,
+    session,
+    whole,
+)
+from reconciler.providers.waldur.errors import AbsentError, ChangedUnderwayError, WaldurError, answered
 
 PAGE_SIZE = 300
 _POLICY = (
@@ -43,53 +50,10 @@ _POLICY = (
     "organization_groups",
     "component_limits_set",
 )
-_ABSENT = "Its version may be too old for this."
-_DISTRUSTED = (
-    "Does this host trust the authority that signed the certificate? ca_bundle of the offering names another list of "
-    "them (so does REQUESTS_CA_BUNDLE); verify_ssl: false switches the check off."
-)
 _RETRIED = (429, 500, 502, 503, 504)
-_CREDENTIALS = re.compile(r"//[^/@\s]*@")
-_TAGS = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 
 
-class WaldurError(WaldurClientException, ReadError):  # type: ignore[misc]  # the base is untyped
-    """An answer that is no success, with status and body, or no answer at all (status 0)."""
-
-    def __init__(self, request: str, status: int, body: str, hint: str = "") -> None:
-        answer = f"HTTP {status}: {_readable(body)}" if status else _readable(body)
-        ReadError.__init__(self, _CREDENTIALS.sub("//", f"{request}: {answer}"), hint or _advice(status))
-        self.status = status
-        self.body = body
-
-
-class AbsentError(WaldurError):
-    """An action that this server does not know."""
-
-
-class ChangedUnderwayError(WaldurError):
-    """A list changed while its pages were read, so rows may be missing or double."""
-
-
-def _readable(body: str) -> str:
-    text = " ".join(_TAGS.sub(" ", body).split())
-    return text if len(text) <= 500 else text[:500] + "…"
-
-
-def _advice(status: int) -> str:
-    return {
-        0: "Is waldur_api_url right, and does this host reach it?",
-        401: "The token (waldur_api_token) is wrong, expired or revoked.",
-        403: "The token's user lacks a role: it needs to be an owner or service manager of the provider.",
-        404: "Not there, or not visible to the token's user: check waldur_api_url and waldur_offering_uuid.",
-        429: "Waldur limits the rate of requests; the next cycle tries again.",
-    }.get(
-        status,
-        "Waldur or the proxy before it is in trouble; the next cycle tries again." if status > 499 else "",
-    )
-
-
-class _Retry(Retry):
+class _Repeat(Repeat):
     """What changes something may be sent again after 429 only: nothing was done then."""
 
     def is_retry(self, method: str, status_code: int, has_retry_after: bool = False) -> bool:
@@ -115,7 +79,7 @@ class ReconcileClient(WaldurClient):  # type: ignore[misc]  # the base is untype
         self._absent: set[tuple[str, str]] = set()
         self._timeout = (min(10, timeout), timeout)
         # what changes nothing may be sent twice; a POST may not
-        self._session = session(retries, ("GET", "HEAD"), _RETRIED, _Retry)
+        self._session = session(retries, ("GET", "HEAD"), _RETRIED, _Repeat)
         self._retries = retries
 
     def _send(self, method: str, url: str, **kwargs: Any) -> requests.Response:
@@ -128,7 +92,7 @@ class ReconcileClient(WaldurClient):  # type: ignore[misc]  # the base is untype
             **self._access.options(url),
             **kwargs,
         }
-        shown = f"{method.upper()} {url}"
+        shown = self._veil.text(f"{method.upper()} {url}")
         # urllib3 retries until the headers are in; a connection lost within the body is retried here
         for attempt in range(self._retries + 1 if method in ("get", "head") else 1):
             self.requests_made += 1
@@ -140,8 +104,8 @@ class ReconcileClient(WaldurClient):  # type: ignore[misc]  # the base is untype
                 if attempt == self._retries or method not in ("get", "head"):
                     raise WaldurError(shown, 0, self._veil.text(f"the answer was cut: {error}")) from None
             except (requests.exceptions.RequestException, HTTPError, UnicodeError) as error:
-                hint = _DISTRUSTED if isinstance(error, requests.exceptions.SSLError) else ""
-                raise WaldurError(shown, 0, self._veil.text(_connection_problem(error)), hint) from None
+                hint = encryption_hint(error, "waldur_api_url")
+                raise WaldurError(shown, 0, self._veil.text(f"no answer: {reason(error)}"), hint) from None
         raise WaldurError(shown, 0, "the answer was cut every time")
 
     def _answer(self, response: requests.Response) -> requests.Response:
@@ -153,7 +117,8 @@ class ReconcileClient(WaldurClient):  # type: ignore[misc]  # the base is untype
         return response
 
     def _failed(self, request: str, response: requests.Response, what: str = "", hint: str = "") -> WaldurError:
-        return WaldurError(request, response.status_code, what + self._veil.text(response.text), hint)
+        text = self._veil.text
+        return answered(text(request), response.status_code, what + text(response.text), hint)
 
     def _make_request(
         self,
@@ -187,14 +152,14 @@ class ReconcileClient(WaldurClient):  # type: ignore[misc]  # the base is untype
         announced: int | None = None
         while True:
             response = self._send("get", url, params=params, **kwargs)
-            request = f"GET {response.url}"
+            request = self._veil.text(f"GET {response.url}")  # what a server linked to
             if response.status_code != 200:
                 if response.status_code == 404 and rows:
                     raise ChangedUnderwayError(request, 404, "a page vanished while the list was read")
                 raise self._failed(request, response)
             page = self._json(response)
             if not isinstance(page, list) or not all(isinstance(row, dict) for row in page):
-                raise WaldurError(request, 200, f"expected a list of objects, found {str(page)[:200]}")
+                raise WaldurError(request, 200, f"expected a list of objects, found {self._veil.text(str(page))[:200]}")
             rows += page
             count = response.headers.get("X-Result-Count", "")
             if not count.isdigit():
@@ -232,7 +197,7 @@ class ReconcileClient(WaldurClient):  # type: ignore[misc]  # the base is untype
     ) -> Any:
         """POST an action of an object. One that the server does not know is asked for once, then known as absent."""
         if (endpoint, action) in self._absent:
-            raise AbsentError(f"POST {endpoint}/…/{action}/", 404, "this Waldur has no such action", _ABSENT)
+            raise AbsentError(f"POST {endpoint}/…/{action}/")
         try:
             url = self._build_resource_url(endpoint, uuid, action)
             return self._post(url, valid_states=valid, json=None if body is None else dict(body))
@@ -240,17 +205,19 @@ class ReconcileClient(WaldurClient):  # type: ignore[misc]  # the base is untype
             # of a missing object Waldur says so in JSON; a missing action is a page of HTML
             if error.status == 404 and error.body.lstrip().startswith("<"):
                 self._absent.add((endpoint, action))
-                raise AbsentError(
-                    f"POST {endpoint}/…/{action}/", 404, "this Waldur has no such action", _ABSENT
-                ) from None
+                raise AbsentError(f"POST {endpoint}/…/{action}/") from None
             raise
+
+    def ask_anew(self) -> None:
+        """Ask again for actions that were absent: the server may be a newer one by now."""
+        self._absent.clear()
 
     def one(self, endpoint: str, uuid: str, fields: Iterable[str]) -> dict[str, Any]:
         """One object, with just these keys."""
         url = self._build_resource_url(endpoint, uuid)
         found = self._get(url, valid_states=[200], params={"field": list(fields)})
         if not isinstance(found, dict):
-            raise WaldurError(f"GET {url}", 200, f"expected an object, found {str(found)[:200]}")
+            raise WaldurError(f"GET {url}", 200, f"expected an object, found {self._veil.text(str(found))[:200]}")
         return found
 
     # ---------------------------------------------------------- lists that the base lacks or cannot filter
@@ -270,15 +237,3 @@ class ReconcileClient(WaldurClient):  # type: ignore[misc]  # the base is untype
     def periodic_usage_policies(self, offering_uuid: str) -> list[dict[str, Any]]:
         """The periodic usage policies of an offering (at most one)."""
         return self.rows("marketplace-slurm-periodic-usage-policies", {"scope_uuid": offering_uuid}, _POLICY)
-
-
-def _connection_problem(error: Exception) -> str:
-    """The reason in a line; requests nests them three deep."""
-    reason: Any = error
-    while True:
-        inner = getattr(reason, "reason", None) or (reason.args[0] if getattr(reason, "args", None) else None)
-        if not isinstance(inner, Exception):
-            break
-        reason = inner
-    text = str(reason).split(">: ")[-1].split("): ")[-1]
-    return f"no answer: {text or type(error).__name__}"

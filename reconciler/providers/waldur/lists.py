@@ -9,15 +9,13 @@ from pydantic import ValidationError
 from waldur_client import Endpoints
 
 from reconciler.config import Offering
-from reconciler.errors import ReadError
-from reconciler.providers.waldur.client import ReconcileClient, WaldurError
-from reconciler.providers.waldur.rows import (
-    ResourceRow,
-    Row,
-    undashed,
-)
+from reconciler.errors import GoneError, ReadError
+from reconciler.providers.waldur.client import ReconcileClient
+from reconciler.providers.waldur.errors import WaldurError, answered
+from reconciler.providers.waldur.rows import ResourceRow, Row, undashed
+from reconciler.state import waldur
 from reconciler.state.facts import Resource
-from reconciler.state.model import Address, Note
+from reconciler.state.model import Note
 
 R = TypeVar("R", bound=Row)
 _FLAGS = ("paused", "downscaled", "restrict_member_access")
@@ -29,24 +27,14 @@ def fields_of(row: type[Row]) -> list[str]:
 
 
 class Lists:
-    """One offering's lists."""
+    """One offering's lists, over the client that all parts of its portal share."""
 
     def __init__(self, offering: Offering, client: ReconcileClient) -> None:
         self.offering = offering
         self.client = client
         self.uuid = offering.waldur_offering_uuid
-        self._provider = ""
-        self.notes: list[Note] = []  # what a person should know about the last reading
-        self.people: Mapping[str, tuple[str, str]] | None = None  # offering users by folded name: spelling, uuid
-        self.dated: bool | None = None  # whether the server lets a month be named; None while that is unknown
-        self.metadata: dict[str, Mapping[str, Any]] = {}  # backend metadata as read, since writing replaces it whole
 
-    @property
-    def requests(self) -> int:
-        """Requests made so far."""
-        return self.client.requests_made
-
-    def _checked(self, endpoint: str, filters: Mapping[str, object], row: type[Row]) -> list[dict[str, Any]]:
+    def checked(self, endpoint: str, filters: Mapping[str, object], row: type[Row]) -> list[dict[str, Any]]:
         """Rows of this offering in the states asked for: the server ignores filters it does not know."""
         rows = self.client.rows(endpoint, {"offering_uuid": self.uuid, **filters}, fields_of(row))
         states = filters.get("state")
@@ -65,7 +53,8 @@ class Lists:
                 )
         return rows
 
-    def _about(self) -> dict[str, Any]:
+    def about(self) -> dict[str, Any]:
+        """The offering itself."""
         url = self.client._build_resource_url(  # the base's own way to make a URL
             Endpoints.MarketplaceProviderOffering, self.uuid
         )
@@ -75,35 +64,42 @@ class Lists:
             raise ReadError(f"GET {url}: the answer is not about offering {self.uuid}")
         return about
 
-    def _provider_uuid(self, customer: str) -> str:
-        if not self._provider:
-            rows = self.client.rows(
-                Endpoints.MarketplaceServiceProviders, {"customer_uuid": customer}, ["uuid", "customer_uuid"]
-            )
-            mine = [row for row in rows if undashed(row.get("customer_uuid")) == undashed(customer)]
-            if len(mine) != 1:
-                raise WaldurError("GET marketplace-service-providers", 404, f"none for customer {customer}")
-            self._provider = str(mine[0]["uuid"])
-        return self._provider
+    def provider_uuid(self, customer: str) -> str:
+        """The provider that an organization is. Raises :class:`WaldurError` where it is none."""
+        rows = self.client.rows(
+            Endpoints.MarketplaceServiceProviders, {"customer_uuid": customer}, ["uuid", "customer_uuid"]
+        )
+        mine = [row for row in rows if undashed(row.get("customer_uuid")) == undashed(customer)]
+        if len(mine) != 1:
+            raise answered("GET marketplace-service-providers", 404, f"none for customer {customer}")
+        return str(mine[0]["uuid"])
 
-    def _parsed(self, endpoint: str, model: type[R], row: dict[str, Any]) -> R:
+    def provider(self) -> str:
+        """The provider of this offering, which is asked for first. Raises :class:`WaldurError`."""
+        return self.provider_uuid(str(self.about().get("customer_uuid") or ""))
+
+    def parsed(self, endpoint: str, model: type[R], row: dict[str, Any]) -> R:
+        """A row as a model. Raises :class:`ReadError`."""
         try:
             return model.model_validate(row)
         except ValidationError as error:
             raise ReadError(f"GET {endpoint}: row {row.get('uuid', '')}: {first_error(error)}") from None
 
-    def _optional(self, endpoint: str, filters: Mapping[str, object], row: type[R]) -> list[R] | None:
-        """Rows of a list that this server may lack (then there are none) or keep from this token (None, noted)."""
+    def optional(
+        self, endpoint: str, filters: Mapping[str, object], row: type[R], notes: list[Note] | None = None
+    ) -> list[R] | None:
+        """Rows of a list that this server may lack, or keep from this token: then None, and a note is added."""
         try:
             rows = self.client.rows(endpoint, filters, fields_of(row))
         except WaldurError as error:
-            if error.status not in (403, 404):
+            if not error.withheld:
                 raise
             what = "this Waldur has no such list" if error.status == 404 else "this token may not read it"
-            address = Address("waldur.offering", (self.offering.name,))
-            self.notes.append(Note(address, f"GET {endpoint}: {what}: left as it is", self.offering.name))
+            address = waldur.offering(self.offering.name)
+            if notes is not None:
+                notes.append(Note(address, f"GET {endpoint}: {what}: left as it is", self.offering.name))
             return None
-        return [self._parsed(endpoint, row, found) for found in rows]
+        return [self.parsed(endpoint, row, found) for found in rows]
 
     def resources_of(self, rows: list[dict[str, Any]]) -> tuple[list[Resource], list[Note], list[str]]:
         """Resources, what to say of rows that could not be understood, and the accounts those name."""
@@ -119,30 +115,26 @@ class Lists:
             except (ValidationError, ReadError) as error:
                 uuid = str(row.get("uuid") or "?")
                 text = f"resource {row.get('name')!r}: {first_error(error)}"
-                bad.append(Note(Address("waldur.resource", (uuid,)), text, self.offering.name))
+                bad.append(Note(waldur.resource(uuid), text, self.offering.name))
                 if isinstance(row.get("backend_id"), str):
                     held.append(row["backend_id"])
                 elif "backend_id" not in row or row["backend_id"] is not None:
                     raise ReadError(f"GET {Endpoints.MarketplaceProviderResources}: {text}") from None
                 continue
             resources.append(resource_of(parsed))
-            self.metadata[parsed.uuid] = parsed.backend_metadata
         return resources, bad, held
 
-    def _one_resource(self, uuid: str, *, of_offering: bool = False) -> Resource | None:
+    def resource(self, uuid: str, *, of_offering: bool = False) -> Resource | None:
         """One resource as it is now, or None when it is gone (or, if asked, is another offering's)."""
         try:
             row = self.client.one(Endpoints.MarketplaceProviderResources, uuid, fields_of(ResourceRow))
-        except WaldurError as error:
-            if error.status == 404:
-                return None
-            raise
-        parsed = self._parsed(Endpoints.MarketplaceProviderResources, ResourceRow, row)
+        except GoneError:
+            return None
+        parsed = self.parsed(Endpoints.MarketplaceProviderResources, ResourceRow, row)
         if parsed.uuid != uuid:
             raise ReadError(f"GET {Endpoints.MarketplaceProviderResources}/{uuid}/: the answer is about {parsed.uuid}")
         if of_offering and parsed.offering_uuid != self.uuid:
             return None
-        self.metadata[uuid] = parsed.backend_metadata
         return resource_of(parsed)
 
 

@@ -102,6 +102,7 @@ class OrderRow(Row):
     plan_uuid: Hexed = ""
     project_slug: Text = ""
     customer_slug: Text = ""
+    created: Text = ""
 
 
 class OfferingUserRow(Row):

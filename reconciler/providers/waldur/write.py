@@ -7,13 +7,15 @@ from typing import Any
 
 from waldur_client import Endpoints
 
-from reconciler.providers.waldur.client import AbsentError, ReconcileClient
+from reconciler.providers.waldur.client import ReconcileClient
+from reconciler.providers.waldur.errors import AbsentError
+from reconciler.state import waldur
 from reconciler.state.diff import Action, Change
 from reconciler.state.facts import DONE, ERROR_CREATING, EXECUTING, OK, ORDER_ERRED, PENDING_PROVIDER, REQUESTED
-from reconciler.state.model import Value, json_value
+from reconciler.state.kinds import KINDS
+from reconciler.state.values import Value
 
 BACKEND_RESOURCES = "backend-resources"
-_METADATA = frozenset({"qos", "fairshare", "grp_tres_mins"})
 
 
 Fields = frozenset[str]
@@ -52,8 +54,9 @@ def _resource(client: ReconcileClient, change: Change, metadata: Mapping[str, An
     if after.get("state") != OK:
         state = ("set_as_erred", {"error_message": after.get("error_message") or "", "error_traceback": ""})
     absent: Fields = frozenset()
+    told = {"backend_metadata": {**metadata, **_metadata(after, changed)}}
     for fields, (action, body) in (
-        (_METADATA, ("set_backend_metadata", {"backend_metadata": {**metadata, **_metadata(after)}})),
+        (frozenset(waldur.METADATA), ("set_backend_metadata", told)),
         (frozenset({"limits"}), ("set_limits", {"limits": _limits(after.get("limits"))})),
         (frozenset({"state", "error_message"}), state),
         (frozenset({"last_sync"}), ("refresh_last_sync", None)),
@@ -66,13 +69,9 @@ def _resource(client: ReconcileClient, change: Change, metadata: Mapping[str, An
     return absent
 
 
-def _metadata(after: Mapping[str, Value]) -> dict[str, Any]:
-    names = after.get("qos")
-    return {
-        "qos": ",".join(sorted(names)) if isinstance(names, frozenset) else "",
-        "fairshare": after.get("fairshare"),
-        "limits": json_value(after.get("grp_tres_mins")),
-    }
+def _metadata(after: Mapping[str, Value], changed: set[str]) -> dict[str, Any]:
+    fields = KINDS["waldur.resource"].by_name
+    return {key: fields[name].compare.tell(after.get(name)) for name, key in waldur.told_with(changed).items()}
 
 
 def _limits(text: Value) -> dict[str, float | int]:

@@ -1,0 +1,1 @@
+"""Making a plan so: stages, writers, the record, the proof."""

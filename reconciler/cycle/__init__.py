@@ -1,0 +1,1 @@
+"""One reconcile cycle, and what else is planned and applied as one."""

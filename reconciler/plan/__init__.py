@@ -1,0 +1,1 @@
+"""A plan is data: changes in order, selection, document, preconditions."""

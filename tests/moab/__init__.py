@@ -1,0 +1,1 @@
+"""MOAB Accounting Manager as a kind of cluster, on the stand-in of ``tests/standin/mam``."""
