@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from reconciler.config import Offering
 from reconciler.cycle.scope import Planned
-from reconciler.providers.base import Backend, Conversion
+from reconciler.providers.base import Allocation, Allowance, Backend, Conversion
 from reconciler.state import budget, compare
 from reconciler.state.diff import Action, Change, same
 from reconciler.state.facts import Resource
@@ -44,7 +44,8 @@ class Report:
     budget: Obj | None = None  # where that is an object of its own
     resource: Resource | None = None
     offering: Offering | None = None
-    policy: Mapping[str, object] | None = None
+    allocation: Allocation | None = None  # with the terms of a periodic policy, where there is one
+    allowance: Allowance | None = None  # what these give it
     users: list[str] = field(default_factory=list)
     expected: dict[str, object] = field(default_factory=dict)
     comparisons: list[Comparison] = field(default_factory=list)
@@ -90,7 +91,8 @@ def diagnose(planned: Planned, name: str, backend: Backend) -> Report | None:
     for change in report.changes:
         by_address.setdefault(change.address, []).append(change)
     if report.offering is not None and report.resource is not None:
-        report.conversions = list(backend.explained(report.offering, report.resource))
+        report.allocation = next((a for a in planned.built.allocations if a.account == account), None)
+        report.conversions = _conversions(report, report.offering, report.resource)
     for one in family:
         _compare_object(report, planned, one, by_address)
     _compare_members(report, planned, sorted(people), by_address)
@@ -104,6 +106,15 @@ def diagnose(planned: Planned, name: str, backend: Backend) -> Report | None:
         report.expected = _expected(planned, address, wanted)
     report.status = _status(report, wanted, actual)
     return report
+
+
+def _conversions(report: Report, offering: Offering, resource: Resource) -> list[Conversion]:
+    """How amounts became limits; what a policy reckons is no product of amount and factor, but an allowance."""
+    told, allocation = report.backend.explained(offering, resource), report.allocation
+    if allocation is None or allocation.terms is None:
+        return list(told)
+    report.allowance = report.backend.allowance(allocation)
+    return [c for c in told if c.component not in allocation.terms.balances]
 
 
 def _status(report: Report, wanted: Obj | None, actual: Obj | None) -> str:

@@ -23,6 +23,10 @@ class ReadError(ReconcileError):
     """A portal or cluster could not be read completely, so nothing may be planned from it."""
 
 
+class RulesError(ReadError):
+    """A portal's policy that cannot be used; it concerns the limits of its offering alone."""
+
+
 class ConflictError(ReconcileError):
     """Somebody else has moved the object on, so that what was asked does not fit the state it is in."""
 

@@ -43,9 +43,6 @@ def diagnose(
                 report = explain(planned, account, cluster.backend)
                 if report is None:
                     continue
-                if report.offering is not None:
-                    policies = cluster.portals[report.offering.name].policies
-                    report.policy = policies.periodic() if policies is not None else None
                 reports.append((cluster, report))
         except ReconcileError as error:
             problems.append(ReconcileError(f"cluster {cluster.label}: {error.message}", error.hint))

@@ -26,6 +26,7 @@ TABLE = (
     Guard("min_read_share", "readings", "an offering has far fewer resources than at the last good read", shrink=True),
     Guard("prevent_downgrade", "budgets", "a budget falls below what was used, so that no job runs any more"),
     Guard("limit_cuts", "cuts", "a limit falls although no order says so"),
+    Guard("late_reset", "renewals", "counters begin anew although much of this period is counted already"),
     Guard("min_resources_share", "readings", "far fewer resources than accounts under management", shrink=True),
     Guard("max_deletions", "volume", "many objects of a kind go at once", per_kind=True),
     Guard("max_updates_share", "volume", "many objects of a kind change at once", per_kind=True),

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field
 
 from reconciler.config.dwdi import DwdiSettings
 from reconciler.config.moab import MoabSettings
+from reconciler.config.periodic import PeriodicSettings
 
 
 def _umask(value: object) -> object:
@@ -42,7 +43,6 @@ class SlurmSettings(DwdiSettings):
 
     UNUSED: ClassVar[frozenset[str]] = DwdiSettings.UNUSED | frozenset(
         [
-            "periodic_limits",
             "default_partition",
             "enforce_offering_partitions",
             "qos_management",
@@ -84,6 +84,7 @@ class SlurmSettings(DwdiSettings):
     default_homedir_umask: Umask | None = None
     homedir_base_path: Directory = None
     moab: MoabSettings = Field(default_factory=MoabSettings)
+    periodic_limits: PeriodicSettings = Field(default_factory=PeriodicSettings)
 
     @property
     def home_mode(self) -> int:

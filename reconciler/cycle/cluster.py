@@ -16,6 +16,7 @@ from reconciler.cycle import parts
 from reconciler.cycle.ending import LastUsage
 from reconciler.cycle.fresh import elsewhere, moved
 from reconciler.cycle.memory import Seen, ended
+from reconciler.cycle.periodic import renewed
 from reconciler.cycle.planning import Asked, Draft, plan_of, require_known
 from reconciler.cycle.scope import Planned
 from reconciler.cycle.usage import Accounting
@@ -235,6 +236,7 @@ class Cluster:
         """Keep what portals have no place for, and that usage was told; what cannot be kept is asked again."""
         with suppress(ReconcileError):
             self.memory.remember_absent(outcome.absent, self.clock().date())
+            self.memory.remember_renewed(renewed(outcome.applied), self.clock())
             if world and world.reported and world.to_report and not world.to_report & outcome.failures.keys():
                 self.memory.remember_reported(self.clock())
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from reconciler import guards
 from reconciler.apply import homes
@@ -15,6 +15,9 @@ from reconciler.providers.base import SilenceError
 from reconciler.state.kinds import Role, role_of
 from reconciler.state.model import Address, Desired, State
 
+#: how old a plan may be that lets counters begin anew
+RENEWS_WITHIN = timedelta(hours=1)
+
 
 def moved(world: World, plan: Plan, held: State) -> dict[Address, str]:
     """What of a plan is no longer as it was when the plan was made, with words.
@@ -22,7 +25,7 @@ def moved(world: World, plan: Plan, held: State) -> dict[Address, str]:
     ``held``: what is outside the cluster's database, of :func:`elsewhere`. Raises :class:`ReadError`.
     """
     values = stale(plan, {**world.reading.state, **held})
-    return {**_overspent(world, plan), **_busier(world, plan), **values}
+    return {**_overspent(world, plan), **_late(world, plan), **_busier(world, plan), **values}
 
 
 def elsewhere(site: Site, plan: Plan) -> State:
@@ -41,6 +44,14 @@ def _overspent(world: World, plan: Plan) -> dict[Address, str]:
         return {}
     changes = guards.below_used(list(plan.changes), Desired(), limits, plan.allowed, world)
     return {c.address: c.blocked for c in changes if c.blocked}
+
+
+def _late(world: World, plan: Plan) -> dict[Address, str]:
+    """Counters that would begin anew by an old plan: nobody looked at what would be forgotten by now."""
+    if world.now - datetime.fromisoformat(plan.created) < RENEWS_WITHIN:
+        return {}
+    text = f"the plan is of {plan.created}, and what its counters have counted since would be forgotten"
+    return {c.address: text for c in plan.changes if c.kind.renews in c.changed()}
 
 
 def _busier(world: World, plan: Plan) -> dict[Address, str]:

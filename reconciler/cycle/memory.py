@@ -35,6 +35,10 @@ class Seen:
         self.orphans: set[str] = set()
         # offerings of which nothing is remembered, or nobody has let their limits fall since
         self.first: frozenset[str] = frozenset(offerings)
+        self.limits: Mapping[str, Mapping[str, frozenset[str]]] = {}  # what of which fields was set here, by account
+        self.renewed: Mapping[str, str] = {}  # by account, the last period for which its counters began anew
+        self.limited: dict[tuple[str, str], frozenset[str]] = {}  # seen in this cycle: what is ours of them now
+        self.renewing: dict[str, str] = {}  # counters that have begun anew, as they show
         self.fresh = True  # nothing is remembered of the cluster at all
         self.settled: frozenset[str] = frozenset()  # of which no limit that would fall waits for consent in this cycle
         self._named_again: frozenset[str] = frozenset()  # or gone
@@ -50,6 +54,7 @@ class Seen:
             self.accepted = self.memory.accepted()
             self.first = frozenset(self._offerings) - self.memory.adopted()
             self.fresh = not self.memory.reads()
+            self.limits, self.renewed = self.memory.limits(), self.memory.renewed()
         except ReconcileError as error:
             return error.message
         return ""
@@ -89,6 +94,8 @@ class Seen:
         """
         known = {(offering, person, n) for (offering, person), names in self.usernames.items() for n in names}
         self.memory.remember(self.present - known)
+        self.memory.remember_limits({k: v for k, v in self.limited.items() if self.limits.get(k[0], {}).get(k[1]) != v})
+        self.memory.remember_renewed({a: p for a, p in self.renewing.items() if self.renewed.get(a) != p}, self.clock())
         self.memory.remember_strangers(sorted(self.asked), self.clock().date())
         settled = frozenset() if doubtful else self.settled & self.first
         self.memory.remember_adopted(settled, self.first - settled, self.clock())

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from reconciler.cycle import homes
+from reconciler.cycle import homes, periodic
 from reconciler.cycle.part import Answered, Part
 from reconciler.cycle.planning import About, Asked, Draft
 from reconciler.cycle.usage import Accounting
@@ -42,7 +42,8 @@ def sources(world: World) -> tuple[Source, ...]:
     for one in world.site.offerings:
         world.say(f"reading offering {one.name}")
         facts = world.site.portals[one.name].source.facts(world.now)
-        found.append(Source(one, with_orders(facts, processed=one.owns_accounts, offering=one.name)))
+        facts = with_orders(facts, processed=one.owns_accounts, offering=one.name)
+        found.append(Source(one, periodic.ruled(world, one, facts)))
     return tuple(found)
 
 
@@ -56,26 +57,31 @@ class Accounts:
         told = portal_state(s.facts for s in world.sources)
         people = named(world.sources, world.config.reconcile.usernames, _people(state), world.known_users)
         world.seen.present = present(people.sources)
-        built = draft.built = self._built(people.sources, world)
-        self._former(built, world)
+        remembered = world.seen.read()
+        notes: list[Note] = []
+        past = periodic.known(world, notes)
+        built = draft.built = self._built(people.sources, world, past)
+        built.desired.warnings += notes
+        self._former(built, world, remembered)
         world.say("comparing")
         ours = Ownership(built.desired, built.managed, state, world.site.backend.shape, _policy(world))
         claims = world.unclaimed(ours.unclaimed())
         self._own(ours, world, claims, draft)
         held = draft.screen(built.desired, self._setting(built, world, claims), world)
+        periodic.note_limits(world, built, draft.changes)
         # only what was looked at as a whole, and left nothing to consent to, is run against from now on
         owning = world.site.owning.items() if asked.whole else ()
         world.seen.settled = frozenset(key for name, key in owning if name not in held)
         draft.read = self._read(ours, world, claims)
         draft.add(people.desired, told)
 
-    def _built(self, named_sources: list[Source], world: World) -> Built:
+    def _built(self, named_sources: list[Source], world: World, past: periodic.Known) -> Built:
         """The desired state. Accounts that would be adopted are asked about, since they may be somebody else's."""
         owned: dict[str, str] = {}
         asked: set[str] = set()
         while True:
             standing = Standing.of(world.reading.state, owned)
-            built = build(named_sources, world.config, world.site.backend, standing)
+            built = build(named_sources, world.config, world.site.backend, standing, past.of)
             found = built.adopted.keys() - asked
             if not found:
                 return built
@@ -84,9 +90,9 @@ class Accounts:
                 if claim.verdict == "elsewhere":  # what ended owns nothing any more
                     owned[name] = claim.text
 
-    def _former(self, built: Built, world: World) -> None:
-        """Memberships under usernames that people had once are ours as well."""
-        if problem := world.seen.read():
+    def _former(self, built: Built, world: World, problem: str) -> None:
+        """Memberships under usernames that people had once are ours as well; ``problem``: they are not remembered."""
+        if problem:
             text = f"former usernames count as orphans, since the memory of earlier runs cannot be read: {problem}"
             built.desired.warnings.append(Note(world.site.backend.shape.person_at("*"), text))
             return

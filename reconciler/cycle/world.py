@@ -60,6 +60,7 @@ class World:
     sources: tuple[Source, ...] = ()
     reported: bool = False  # usage was looked after, as far as it went
     to_report: frozenset[Address] = field(default_factory=frozenset)
+    _consumed: Mapping[str, Mapping[str, int]] | None = None
 
     @classmethod
     def of(cls, site: Site, label: str, memory: Memory, allowed: frozenset[str], progress: Progress) -> World:
@@ -140,7 +141,9 @@ class World:
         """What counts against budgets at this moment, by account; None where the cluster counts nothing."""
         if Feature.COUNTERS not in self.site.cluster.features:
             return None
-        return self.site.cluster.consumed()
+        if self._consumed is None:
+            self._consumed = self.site.cluster.consumed()
+        return self._consumed
 
     def disproved(self, addresses: Sequence[Address]) -> dict[Address, str]:
         """What did not end as it should when it was changed last. Raises :class:`ReconcileError`."""

@@ -6,14 +6,15 @@ cannot be built is refused by name, its accounts are held as they are, and all o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from reconciler.config import Config
 from reconciler.desired.accounts import Chain, Problem, Protected, Source, Standing, collisions, resolve, top
 from reconciler.desired.budgets import limited
 from reconciler.desired.built import Built
 from reconciler.desired.members import Members
-from reconciler.providers.base import Allocation, Backend
+from reconciler.desired.periodic import terms_of
+from reconciler.providers.base import Allocation, Backend, Past
 from reconciler.state import waldur
 from reconciler.state.facts import LEAVING_STATES, Claim
 from reconciler.state.managed import Level, Managed
@@ -21,14 +22,31 @@ from reconciler.state.model import Desired, Note
 from reconciler.state.names import fold
 
 
-def build(sources: Sequence[Source], config: Config, backend: Backend, standing: Standing | None = None) -> Built:
-    """The desired state of one cluster from all offerings on it; ``standing`` says which accounts are there."""
-    return _Builder(sources, config, backend, standing or Standing()).build()
+def build(
+    sources: Sequence[Source],
+    config: Config,
+    backend: Backend,
+    standing: Standing | None = None,
+    past: Callable[[str], Past] = lambda account: Past(),
+) -> Built:
+    """The desired state of one cluster from all offerings on it.
+
+    ``standing`` says which accounts are there, ``past`` what else is known of one.
+    """
+    return _Builder(sources, config, backend, standing or Standing(), past).build()
 
 
 class _Builder:
-    def __init__(self, sources: Sequence[Source], config: Config, backend: Backend, standing: Standing) -> None:
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        config: Config,
+        backend: Backend,
+        standing: Standing,
+        past: Callable[[str], Past],
+    ) -> None:
         self.sources = sources
+        self.past = past
         self.config = config
         self.backend = backend
         self.shape = backend.shape
@@ -158,10 +176,14 @@ class _Builder:
             why = "Waldur does not tell the slugs that say where it belongs"
             self.managed.existing_only[chain.allocation] = why
         above = chain.project if placed else ""
-        ours = limited(self.config.reconcile.limits_owner, resource)
-        allocation = Allocation(offering, resource, chain.allocation, above, ours)
+        terms = terms_of(offering, resource, chain.source.facts)
+        ours = chain.source.facts.rules is not None or limited(self.config.reconcile.limits_owner, resource)
+        past = self.past(chain.allocation)
+        allocation = Allocation(offering, resource, chain.allocation, above, ours, terms, past)
         self.built.allocations.append(allocation)
         found = self.backend.account(allocation, self.config)
+        if found.squeezed:
+            self.built.squeezed.add(chain.allocation)
         about = waldur.resource(resource.uuid)
         self.desired.warnings += [Note(about, text, offering.name) for text in found.notes]
         reason = _reason(chain, found.arithmetic)

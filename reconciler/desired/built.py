@@ -28,6 +28,7 @@ class Built:
     failed: dict[str, Problem] = field(default_factory=dict)  # by resource uuid: why it can have no account
     adopted: dict[str, Chain] = field(default_factory=dict)  # by account that is there and nobody's yet
     refused: set[str] = field(default_factory=set)  # allocation accounts of refused resources
+    squeezed: set[str] = field(default_factory=set)  # allocation accounts whose users get less than usual
     refused_members: dict[str, list[tuple[str, str]]] = field(default_factory=dict)  # by account: name and why
 
     def add(

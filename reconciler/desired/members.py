@@ -110,7 +110,7 @@ class Members:
 
     def _wanted(self, chain: Chain, member: OfferingUser | None) -> Mapping[str, Wanted]:
         """What a member has; shared by all members of a sort: there may be 100,000 of them."""
-        squeezed = chain.resource.paused or chain.resource.downscaled
+        squeezed = chain.resource.paused or chain.resource.downscaled or chain.allocation in self.built.squeezed
         told, offering = chain.source.facts.user_limits, chain.source.offering
         own: Mapping[str, object] = {}
         if told and member is not None:

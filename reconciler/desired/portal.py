@@ -147,7 +147,8 @@ class _Reporter:
                 if chain.allocation in self.built.adopted:
                     reason += ", which is adopted: it was there already and nothing else owns it"
             values |= self.backend.told(self._told(chain.allocation, after))
-            if not limited(self.config.reconcile.limits_owner, resource):
+            # a limit with carryover and grace is not what was bought
+            if chain.source.facts.rules is None and not limited(self.config.reconcile.limits_owner, resource):
                 values["limits"] = self._limits(offering, resource, self._told(chain.allocation, after))
         if chain.source.facts.takes_states and resource.order is None:
             values |= self._state(chain, after)

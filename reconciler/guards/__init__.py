@@ -12,7 +12,7 @@ from typing import Protocol
 
 from reconciler.config import Guards
 from reconciler.errors import ReconcileError
-from reconciler.guards import budgets, cuts, money, readings, volume
+from reconciler.guards import budgets, cuts, money, readings, renewals, volume
 from reconciler.guards.deletions import Case, Screened
 from reconciler.guards.deletions import screen as _deletions
 from reconciler.guards.dependents import Settle, propagate
@@ -72,6 +72,7 @@ def screen(changes: Sequence[Change], desired: Desired, setting: Setting, asks: 
     found = _deletions(changes, case)
     kept, held = _unordered(found.changes, desired, setting, asks)
     kept = below_used(kept, desired, setting.guards, setting.allowed, asks)
+    kept = renewals.late(kept, desired, setting.guards, setting.allowed)
     if moving := money.moving(kept):
         kept = money.doubted(kept, asks.disproved(moving), setting.guards, setting.allowed)
         desired.warnings += money.unusual(kept, setting.actual)

@@ -37,7 +37,8 @@ def below_used(
     """Say which budgets would fall below what was used, and block those where the site prevents it."""
     texts = {}
     for change in changes:
-        spent = used.get(change.address.key[0], {})
+        # counters that begin anew with this very change are no hindrance
+        spent = {} if change.kind.renews in change.changed() else used.get(change.address.key[0], {})
         cut = {t: limit for t, limit in lowered(change).items() if limit < spent.get(t, 0)}
         if cut:
             words = ", ".join(f"{t} to {limit}, {spent[t]} are used" for t, limit in sorted(cut.items()))

@@ -28,6 +28,8 @@ def _as_expected(change: Change, actual: State) -> bool:
             now.get(n) == change.before.get(n) for n in change.changed() if not change.kind.field(n).compare.moment
         )
     given = {f.name for f in change.kind.fields if f.compare is compare.GIVEN}
+    # what nobody knows at this moment is no news either
+    given |= {f.name for f in change.kind.fields if f.compare is compare.IF_KNOWN and now.get(f.name) is None}
     return all(now.get(n) == change.before.get(n) for n in (now.keys() | change.before.keys()) - given)
 
 

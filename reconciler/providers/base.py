@@ -24,6 +24,7 @@ from reconciler.state.facts import Resource
 from reconciler.state.managed import Managed
 from reconciler.state.model import Desired, State
 from reconciler.state.names import name_problem
+from reconciler.state.periodic import Terms
 from reconciler.state.tree import Shape
 from reconciler.state.values import Value, Wanted
 
@@ -41,6 +42,7 @@ class Feature(Enum):
     JOBS = "jobs that can be seen and cancelled"
     COUNTERS = "what counts against a budget can be asked for"
     HOMES = "a head node with home directories"
+    PERIODIC = "limits by what is used in a period"
 
 
 @dataclass(frozen=True)
@@ -111,10 +113,25 @@ class Stuck:
 
 
 @dataclass(frozen=True)
+class Past:
+    """What is known of an account beside the reading of its cluster.
+
+    ``limits``: by field, what of it was set here before; ``renewed``: the last period for which its counters began
+    anew; ``counted``: what they have counted since, None where nobody can tell, ``unknown`` says why.
+    """
+
+    limits: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    renewed: str = ""
+    counted: Mapping[str, int] | None = None
+    unknown: str = ""
+
+
+@dataclass(frozen=True)
 class Allocation:
     """A resource with the names of its accounts.
 
-    ``above`` is empty where it is not known where it hangs; ``limited``: whether its limits are the portal's to say.
+    ``above`` is empty where it is not known where it hangs; ``limited``: whether its limits are the portal's to say;
+    ``terms``: what a periodic policy means for it; ``past``: what is known of its account besides.
     """
 
     offering: Offering
@@ -122,15 +139,40 @@ class Allocation:
     account: str
     above: str
     limited: bool = True
+    terms: Terms | None = None
+    past: Past = field(default_factory=Past)
 
 
 @dataclass(frozen=True)
 class Provision:
-    """An allocation's account: fields, how its limits come about (a phrase each), and what should be known."""
+    """An allocation's account: fields, how its limits come about (a phrase each), and what should be known.
+
+    ``squeezed``: who uses it gets less than usual, which what a member has of their own must not escape.
+    """
 
     values: Mapping[str, Wanted]
     arithmetic: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    squeezed: bool = False
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """What a periodic policy gives an account, in the cluster's terms.
+
+    ``limit``: what its limits are called; ``limits``: they, whole; ``parts``: what each component brings of them,
+    without grace; ``unit``: what thresholds and ``used`` count; ``threshold``, ``grace``: from where on it is slowed
+    down, and blocked; ``used``: what counts at this moment, None where nobody can tell, ``unknown`` says why.
+    """
+
+    limit: str
+    limits: Mapping[str, int]
+    parts: Mapping[str, Mapping[str, int]]
+    unit: str = ""
+    threshold: int | None = None
+    grace: int | None = None
+    used: int | None = None
+    unknown: str = ""
 
 
 @dataclass(frozen=True)
@@ -273,6 +315,9 @@ class Backend(Protocol):
         ``amounts``: limits of their own, None where the portal tells of none; ``squeezed``: the resource is paused or
         downscaled, which what a member has of their own must not escape.
         """
+
+    def allowance(self, allocation: Allocation) -> Allowance | None:
+        """What its periodic policy gives an allocation; None where there is none, or it cannot be given."""
 
     def nothing(self, offering: Offering) -> Mapping[str, Wanted] | None:
         """The fields of an ended account that stays (soft_delete), or None where ended accounts go."""

@@ -8,6 +8,7 @@ The file holds what a portal would tell::
         project: {slug: climate, name: Climate}
         customer: {slug: nordic, name: Nordic University}
         limits: {cpu: 100}
+        used: {2026-10: {cpu: 70}}   # what was used, for periodic limits
         members: [alice, bob]
         state: OK                  # Terminated: the account goes
         paused: false              # likewise downscaled, restrict_member_access
@@ -17,22 +18,34 @@ The file holds what a portal would tell::
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from reconciler.config import Offering
 from reconciler.errors import ReadError
 from reconciler.state.facts import DONE, OK, TERMINATED, UPDATE, Claim, Facts, OfferingUser, Order, Project, Resource
 from reconciler.state.names import fold
+from reconciler.state.period import Period
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _month(value: object) -> str:
+    """A month as it is named; YAML reads 2026-10-01 as a day."""
+    return str(Period.parse(str(value)))
+
+
+Month = Annotated[str, BeforeValidator(_month)]
+Amount = Annotated[Decimal, BeforeValidator(lambda value: str(value) if isinstance(value, float) else value)]
 
 
 class Container(_Part):
@@ -52,6 +65,7 @@ class Entry(_Part):
     project: Container
     customer: Container = Container(slug="")
     limits: dict[str, int | float] = Field(default_factory=dict)
+    used: dict[Month, dict[str, Amount]] = Field(default_factory=dict)
     attributes: dict[str, Any] = Field(default_factory=dict)
     members: tuple[str, ...] = ()
     paused: bool = False
@@ -104,6 +118,23 @@ class FileSource:
         names |= restricted | {fold(u) for u in document.former_users}
         users = tuple(OfferingUser(n, n, n in restricted, OK) for n in sorted(names))
         return Facts(tuple(resources), users, {k: frozenset(v) for k, v in members.items()})
+
+    def rules(self) -> None:
+        """A file has no policies."""
+
+    def used(self, months: Sequence[Period]) -> Mapping[str, Mapping[str, Mapping[str, Fraction]]]:
+        """What the file says was used."""
+        live = [e for e in self._read().resources if e.state != TERMINATED]
+        return {
+            f"{self.path.name}#{number}": {
+                month: {name: Fraction(amount) for name, amount in amounts.items()}
+                for month, amounts in entry.used.items()
+            }
+            for number, entry in enumerate(live)
+        }
+
+    def report(self, policy: str, resource: str, commands: Sequence[str], error: str) -> None:
+        """Nobody is told."""
 
     def claims(self, names: Iterable[str], offerings: Mapping[str, Offering]) -> dict[str, Claim]:
         """``terminated`` for entries of that state, ``unknown`` for the rest."""

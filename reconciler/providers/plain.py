@@ -9,6 +9,7 @@ from reconciler.config import Component, Config, Offering
 from reconciler.errors import ConfigError
 from reconciler.providers.base import (
     Allocation,
+    Allowance,
     Bulk,
     Cluster,
     Conversion,
@@ -44,6 +45,10 @@ class PlainBackend:
     ) -> Mapping[str, Wanted]:
         """Members have nothing of their own."""
         return {}
+
+    def allowance(self, allocation: Allocation) -> Allowance | None:
+        """No policy of periods is known."""
+        return None
 
     def nothing(self, offering: Offering) -> Mapping[str, Wanted] | None:
         """An ended account that is to stay (soft_delete) stays as it is, without members."""

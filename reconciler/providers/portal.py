@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from fractions import Fraction
 from typing import Protocol
 
 from reconciler.config import Offering
@@ -12,6 +13,7 @@ from reconciler.state.diff import Change
 from reconciler.state.facts import Claim, Facts, Order, Project, Resource
 from reconciler.state.model import Address, State
 from reconciler.state.period import Period
+from reconciler.state.periodic import Rules
 
 
 class Source(Protocol):
@@ -92,8 +94,14 @@ class Importer(Protocol):
 class Policies(Protocol):
     """A portal in which an offering has policies."""
 
-    def periodic(self) -> Mapping[str, object] | None:
-        """The offering's periodic usage policy, if it has one."""
+    def rules(self) -> Rules | None:
+        """The offering's periodic usage policy, if it has one. Raises ``ReadError``."""
+
+    def used(self, months: Sequence[Period]) -> Mapping[str, Mapping[str, Mapping[str, Fraction]]]:
+        """What resources used, by month and component, with what else the answer held. Raises ``ReadError``."""
+
+    def report(self, policy: str, resource: str, commands: Sequence[str], error: str) -> None:
+        """Tell what was run for a resource, and what went wrong with it. Raises ``ReadError``, ``RefusedError``."""
 
 
 def _none() -> int:

@@ -67,7 +67,8 @@ def waldur_portal(offering: Offering, config: Config) -> WaldurPortal:
 def portal_of(offering: Offering, config: Config) -> Portal:
     """The portal of an offering; nothing is asked yet."""
     if offering.from_file:
-        return Portal(FileSource(offering, config.path.parent))
+        source = FileSource(offering, config.path.parent)
+        return Portal(source, policies=source)
     return connected(offering, config)
 
 

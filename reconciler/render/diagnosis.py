@@ -10,6 +10,7 @@ from rich.text import Text
 from reconciler.diagnose import Comparison, Report
 from reconciler.faults import Fault, Faults
 from reconciler.providers.base import Cluster
+from reconciler.render import policy
 from reconciler.render.script import command_lines
 from reconciler.render.text import DEFECT, printable, printable_lines
 from reconciler.state import compare
@@ -45,7 +46,7 @@ def as_json(report: Report, cluster: Cluster) -> str:
             **({kind.field(k).title: json_value(plain(v)) for k, v in actual.values.items()} if actual else {}),
         },
         "waldur_info": {"resource_found": report.resource is not None, **_resource(report)},
-        "policy_info": {"policy_found": report.policy is not None, **(report.policy or {})},
+        "policy_info": policy.facts(report.allocation, report.allowance),
         "expected_settings": report.expected,
         "comparisons": [
             {
@@ -106,7 +107,7 @@ def as_text(report: Report, cluster: Cluster, faults: Faults, *, verbose: bool =
     out.append(f"{line}{title} Account Diagnostic: {printable(report.account)}\n{line}", style="bold")
     _section(out, f"{title} CLUSTER", _cluster(report))
     _section(out, "WALDUR MASTERMIND", _waldur(report))
-    _section(out, f"{title} POLICY", _policy(report))
+    _section(out, f"{title} POLICY", policy.rows(report.allocation, report.allowance))
     _title(out, "EXPECTED vs ACTUAL")
     for comparison in report.comparisons:
         out.append_text(_compared(comparison, faults, verbose=verbose))
@@ -206,17 +207,4 @@ def _waldur(report: Report) -> list[tuple[str, str]]:
         ("Flags", ", ".join(flags) or "(none)"),
         ("Limits", ", ".join(f"{k}={v}" for k, v in sorted(resource.limits.items())) or "(none)"),
         *([("Order", f"{order.type} {order.uuid}, {order.state}")] if (order := resource.order) is not None else []),
-    ]
-
-
-def _policy(report: Report) -> list[tuple[str, str]]:
-    policy = report.policy
-    if policy is None:
-        return [("Policy Found", "No")]
-    return [
-        ("Policy Found", "Yes"),
-        ("Period", str(policy.get("period_name", policy.get("period", "")))),
-        ("Limit Type", str(policy.get("limit_type", ""))),
-        ("TRES Billing", "Enabled" if policy.get("tres_billing_enabled") else "Disabled"),
-        ("Grace Ratio", str(policy.get("grace_ratio", ""))),
     ]

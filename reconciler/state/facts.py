@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
+from fractions import Fraction
 
 from reconciler.state.model import Address, Note, State
+from reconciler.state.periodic import Rules, Span
 
 # Waldur's words, ResourceState and OfferingUserState of its REST API
 OK, ERRED, CREATING, UPDATING = "OK", "Erred", "Creating", "Updating"
@@ -126,6 +128,9 @@ class Facts:
     held_users: frozenset[str] = frozenset()  # usernames of the bad rows
     roles: Mapping[str, Mapping[str, frozenset[str]]] = field(default_factory=dict)  # by team and user: their names
     provider: str = ""  # who provides the offering, as the portal's own lists name it; empty where nobody asked
+    rules: Rules | None = None  # of what may be used in a period, where there are any
+    span: Span | None = None  # the period of today, by those rules
+    used: Mapping[str, Mapping[str, Mapping[str, Fraction]]] = field(default_factory=dict)  # resource, month, component
     staff: bool | None = None  # whether past months of every component may be set; None where nobody asked
 
 

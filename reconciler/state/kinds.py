@@ -91,7 +91,8 @@ class Kind:
     amounts that are used up, of which less means that jobs stop; ``component``: what it counts where it is a single
     amount; ``description``: the one that says for people what an
     account is; ``drained``: values with which a member
-    begins nothing new.
+    begins nothing new; ``limits``: fields that bound what may be used, of which an object may have some from
+    others; ``renews``: the field with which the counters of what is used begin anew, which nobody can take back.
     """
 
     name: str
@@ -108,6 +109,8 @@ class Kind:
     component: str = ""
     description: str = ""
     drained: Mapping[str, Value] = field(default_factory=dict)
+    limits: tuple[str, ...] = ()
+    renews: str = ""
     by_name: dict[str, Field] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -84,7 +84,8 @@ class Desired:
     """What should be, and everything the builder has to say about it.
 
     ``absent``: objects that should not exist (removed); ``held``: neither created, changed nor deleted,
-    because it is unclear what they should be; ``orphans``: they look like ours and nobody claims them.
+    because it is unclear what they should be; ``orphans``: they look like ours and nobody claims them;
+    ``forgiven``: what an object's counters have counted that is forgotten when they begin anew, as (used, limit).
     """
 
     objects: State = field(default_factory=dict)
@@ -94,3 +95,4 @@ class Desired:
     refused: list[Note] = field(default_factory=list)
     waiting: list[Note] = field(default_factory=list)
     warnings: list[Note] = field(default_factory=list)
+    forgiven: dict[Address, dict[str, tuple[int, int | None]]] = field(default_factory=dict)

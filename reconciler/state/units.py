@@ -34,7 +34,7 @@ def last_decimal(amount: Decimal) -> Decimal:
 
 
 # SLURM keeps limits in 64 bits and uses the two largest numbers as marks
-_LARGEST = 2**63 - 1
+LARGEST = 2**63 - 1
 
 
 def to_units(amount: object, factor: object) -> int:
@@ -48,7 +48,7 @@ def to_units(amount: object, factor: object) -> int:
         product = decimal(amount) * decimal(factor)
         if product < 0:
             raise UnitError(f"negative amount: {amount!r}")
-        if product > _LARGEST:
+        if product > LARGEST:
             raise UnitError(f"larger than SLURM can hold: {amount!r} x {factor!r}")
         return int(product.to_integral_value(rounding=ROUND_DOWN))
 

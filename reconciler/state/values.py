@@ -146,6 +146,37 @@ class Since(Constraint):
         return self.now
 
 
+@dataclass(frozen=True, slots=True)
+class OneOf(Constraint):
+    """Any of some values; ``wanted`` is written where there is none of them."""
+
+    wanted: Value
+    accepted: frozenset[Value]
+
+    def accepts(self, actual: Value) -> bool:
+        """True for each of them."""
+        return actual in self.accepted
+
+    def target(self, actual: Value) -> Value:
+        """Always the wanted value."""
+        return self.wanted
+
+
+@dataclass(frozen=True, slots=True)
+class IfKnown(Constraint):
+    """A value of a field that may be unknown, which is no difference."""
+
+    wanted: Value
+
+    def accepts(self, actual: Value) -> bool:
+        """True for the wanted value, and where nobody knows."""
+        return actual is None or actual == self.wanted
+
+    def target(self, actual: Value) -> Value:
+        """Always the wanted value."""
+        return self.wanted
+
+
 @dataclass(frozen=True)
 class Refused:
     """A wanted value that cannot or must not be written, and why.

@@ -25,7 +25,7 @@ from reconciler.store.tables import LOCKS
 
 FILE = "reconcile.sqlite3"
 #: the last migration
-HEAD = "0002"
+HEAD = "0003"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 #: what sqlite says of a file that cannot be used any more
 _BROKEN = ("file is not a database", "malformed", "no such table", "no such column", "already exists")

@@ -15,7 +15,17 @@ from datetime import date, datetime, timedelta
 from sqlalchemy import Table, bindparam, delete, select
 
 from reconciler.store.database import Store
-from reconciler.store.tables import ABSENT, ACCEPTED, ADOPTED, READS, REPORTED, STRANGERS, USERNAMES
+from reconciler.store.tables import (
+    ABSENT,
+    ACCEPTED,
+    ADOPTED,
+    LIMITS,
+    READS,
+    RENEWED,
+    REPORTED,
+    STRANGERS,
+    USERNAMES,
+)
 
 # a server may be upgraded, so it is asked again after so many days
 _ASK_AGAIN = timedelta(days=7)
@@ -164,6 +174,38 @@ class Memory:
             mine = delete(ACCEPTED).where(ACCEPTED.c.cluster == self.cluster, ACCEPTED.c.account == bindparam("gone"))
             with self.store.writing() as connection:
                 connection.execute(mine, rows)
+
+    def limits(self) -> Mapping[str, Mapping[str, frozenset[str]]]:
+        """What of which limits was set here, by account and field."""
+        found: dict[str, dict[str, frozenset[str]]] = defaultdict(dict)
+        if self.store.exists():
+            with self.store.reading() as connection:
+                mine = select(LIMITS.c.account, LIMITS.c.field, LIMITS.c.names).where(LIMITS.c.cluster == self.cluster)
+                for account, name, names in connection.execute(mine):
+                    found[account][name] = frozenset(json.loads(names))
+        return dict(found)
+
+    def remember_limits(self, limits: Mapping[tuple[str, str], frozenset[str]]) -> None:
+        """Keep what of an account's field was set here."""
+        rows = [
+            {"cluster": self.cluster, "account": account, "field": name, "names": json.dumps(sorted(names))}
+            for (account, name), names in limits.items()
+        ]
+        self._write(LIMITS, rows)
+
+    def renewed(self) -> Mapping[str, str]:
+        """The last period for which an account's counters began anew."""
+        if not self.store.exists():
+            return {}
+        with self.store.reading() as connection:
+            mine = select(RENEWED.c.account, RENEWED.c.period).where(RENEWED.c.cluster == self.cluster)
+            return {str(account): str(period) for account, period in connection.execute(mine)}
+
+    def remember_renewed(self, periods: Mapping[str, str], moment: datetime) -> None:
+        """Keep for which period counters began anew."""
+        now = moment.isoformat()
+        rows = [{"cluster": self.cluster, "account": a, "period": p, "moment": now} for a, p in periods.items()]
+        self._write(RENEWED, rows)
 
     def _write(self, table: Table, rows: Sequence[Mapping[str, object]]) -> None:
         if rows:

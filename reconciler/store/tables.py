@@ -57,6 +57,22 @@ ADOPTED = Table(
     Column("offering", String, primary_key=True),  # its uuid
     Column("moment", String, nullable=False),  # empty: limits that would fall still wait for consent
 )
+LIMITS = Table(
+    "limits",
+    METADATA,
+    Column("cluster", String, primary_key=True),
+    Column("account", String, primary_key=True),
+    Column("field", String, primary_key=True),
+    Column("names", Text, nullable=False),  # what of the field was set here, as a JSON list
+)
+RENEWED = Table(
+    "renewed",
+    METADATA,
+    Column("cluster", String, primary_key=True),
+    Column("account", String, primary_key=True),
+    Column("period", String, nullable=False),  # the last one for which its counters began anew
+    Column("moment", String, nullable=False),
+)
 CLUSTERS = Table(
     "clusters",
     METADATA,

@@ -359,7 +359,7 @@ def test_diagnose(site: Program, portal: StandIn) -> None:
     assert site("apply", "--auto-approve").code == 0
     done = site("diagnose", "A_CLIMATE-A", "-v", "--no-color")
     assert done.code == 0
-    for text in ("Policy Found:       Yes", "Period:             1 month", "Limit Type:         GrpTRESMins"):
+    for text in ("Policy Found:       Yes", "Period:             20", "Limit Type:         GrpTRESMins"):
         assert text in done.out
     assert site("diagnose", "nosuch").code == 3
     assert site("diagnose", "root").code == 0

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 
 from reconciler.config import Component, Config, Offering
-from reconciler.providers.base import Allocation, Cluster, Conversion, Provision, Reading
+from reconciler.providers.base import Allocation, Allowance, Cluster, Conversion, Provision, Reading
 from reconciler.providers.runner import CommandRunner
-from reconciler.providers.slurm import coordinators, defaults, kinds, limits, members
+from reconciler.providers.slurm import account, coordinators, defaults, kinds, limits, members, renewal
 from reconciler.providers.slurm.cluster import SlurmCluster
 from reconciler.providers.slurm.names import RULES, clean_text
 from reconciler.state.diff import Change
@@ -47,24 +48,15 @@ class Slurm:
 
     def account(self, allocation: Allocation, config: Config) -> Provision:
         """An allocation's own account; where it is not known where it hangs, it stays there."""
-        offering, resource = allocation.offering, allocation.resource
-        texts = _texts(allocation.above, resource.name, allocation.account, organization=allocation.above)
+        texts = _texts(allocation.above, allocation.resource.name, allocation.account, organization=allocation.above)
         if not allocation.above:
             texts = {"description": texts["description"]}
-        wanted, notes = limits.of_resource(offering, resource) if allocation.limited else (UNMANAGED, [])
-        values = {
-            **texts,
-            "grp_tres_mins": wanted,
-            "fairshare": limits.fairshare(config.reconcile.fairshare, resource),
-            **self.access(allocation, config),
-        }
-        how = () if wanted is UNMANAGED else limits.arithmetic(offering, resource)
-        return Provision(values, how, tuple(notes))
+        found = account.provision(allocation, config)
+        return replace(found, values={**texts, **found.values})
 
     def access(self, allocation: Allocation, config: Config) -> Mapping[str, Wanted]:
         """QoS alone, of an account that somebody else makes."""
-        keeps = config.reconcile.extra_qos == "keep"
-        return limits.qos(allocation.offering.backend_settings, allocation.resource, keeps=keeps)
+        return account.qos(allocation, config)
 
     def container(self, name: str, title: str, above: str) -> Mapping[str, Wanted]:
         """A project's or a customer's account."""
@@ -83,6 +75,10 @@ class Slurm:
         if squeezed:
             values |= {"qos": frozenset(), "default_qos": ""}
         return values
+
+    def allowance(self, allocation: Allocation) -> Allowance | None:
+        """By the very code that makes the limits."""
+        return account.allowance(allocation)
 
     def nothing(self, offering: Offering) -> Mapping[str, Wanted] | None:
         """Limits of 0 for an account that ended softly."""
@@ -114,6 +110,8 @@ class Slurm:
         if keeps_case:
             members.spell(desired, managed, actual)
         _unreadable(desired, actual)
+        if isinstance(cluster, SlurmCluster):
+            renewal.look(desired, reading, cluster.usage(config), allocations, today)
 
     def settle(self, changes: Iterable[Change], actual: State) -> list[Change]:
         """Default accounts that have to move, or stay, now that guards have spoken."""

@@ -94,7 +94,7 @@ class SlurmCluster:
 
     def commands(self, step: Sequence[Change], cluster: str) -> list[Command]:
         """One step of a plan as sacctmgr takes it."""
-        return write.commands(step, cluster)
+        return write.commands(step, cluster, self.runner)
 
     def bulk(self, changes: Sequence[Change], actual: State, cluster: str) -> Bulk | None:
         """Many new accounts and associations as a single ``load``, once the QoS are there."""

@@ -46,7 +46,7 @@ class Dialect:
 
 SLURM = Dialect()
 EMULATOR = Dialect(
-    features=frozenset(),
+    features=frozenset({Feature.PERIODIC}),
     programs=("sacctmgr", "sacct", "scancel", "scontrol"),
     daemons=False,
     jobs=False,

@@ -124,11 +124,14 @@ ACCOUNT = Kind(
         Field("description", compare.STORED_TEXT, "Waldur name, folded to lower case", heading="Description"),
         Field("organization", compare.STORED_TEXT, "organization, folded to lower case", heading="Organization"),
         *_LIMITS,
+        Field("usage_period", compare.IF_KNOWN, "the period for which RawUsage was reset last, where that is known"),
     ),
     _account_depends,
     above="parent",
     budget="grp_tres_mins",
     description="description",
+    limits=("grp_tres_mins", "max_tres_mins", "grp_tres"),
+    renews="usage_period",
 )
 ASSOCIATION = Kind(
     "slurm.association",

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
-from reconciler.config import BackendSettings, FairshareFrom, Offering
+from reconciler.config import FairshareFrom, Offering
 from reconciler.providers.base import Conversion
-from reconciler.state.facts import RESTORE, Resource
-from reconciler.state.names import fold
+from reconciler.state.facts import RESTORE, UPDATING, Resource
 from reconciler.state.units import UnitError, decimal, plain_text, prepaid_months, to_units
-from reconciler.state.values import UNMANAGED, AtLeast, Except, Numbers, Refused, Unless, Wanted, Within
+from reconciler.state.values import UNMANAGED, Except, Numbers, Refused, Wanted, Within
 
 _UNIT = "TRES-minutes"
 
@@ -63,10 +62,14 @@ def _added(found: Iterable[Term], refused: list[str]) -> dict[str, int]:
     return wanted
 
 
-def of_resource(offering: Offering, resource: Resource) -> tuple[Wanted, list[str]]:
-    """GrpTRESMins of a resource's account, and what a person should know about limits that are missing."""
+def of_resource(offering: Offering, resource: Resource, without: Collection[str] = ()) -> tuple[Wanted, list[str]]:
+    """GrpTRESMins of a resource's account, and what a person should know about limits that are missing.
+
+    ``without``: components that others reckon.
+    """
     if resource.limits_unsure:
-        text = f'resource "{resource.name}" is being updated by an order that was not seen: limits left as they are'
+        why = "is being updated by an order that was not seen" if resource.state == UPDATING else "has unclear limits"
+        text = f'resource "{resource.name}" {why}: limits left as they are'
         return UNMANAGED, [text]
     if not offering.backend_components:
         return UNMANAGED, [
@@ -82,26 +85,25 @@ def of_resource(offering: Offering, resource: Resource) -> tuple[Wanted, list[st
         left = offering.backend_components[name].factors(name).keys()
         unmanaged |= left
         said.append(f'resource "{resource.name}" has no limit for {name!r}: {", ".join(left)} left as is')
-    wanted = _added(found, problems)
+    wanted = _added((t for t in found if t.component not in without), problems)
     result: Numbers | Except = Except(wanted, frozenset(unmanaged)) if unmanaged else wanted
     return (Refused(result, "; ".join(problems), final=True) if problems else result), said
 
 
-def arithmetic(offering: Offering, resource: Resource) -> tuple[str, ...]:
-    """How each limit of a resource's account comes about: amount, unit, where it stands, factor.
+def arithmetic(term: Term) -> list[str]:
+    """How each limit of a component comes about: amount, unit, where it stands, factor.
 
     ``cpu = 10 k-Hours (backend_components.cpu.limit) x 60000``
     """
-    found: list[str] = []
-    for term in terms(offering, resource)[0] if not resource.limits_unsure else ():
-        months = f" x {term.months} months" if term.prepaid else ""
-        try:
-            text = plain_text(decimal(term.amount))
-        except UnitError:
-            text = str(term.amount)
-        for tres, factor in term.factors.items():
-            found.append(f"{tres} = {text} {term.unit} ({term.place}){months} x {plain_text(factor)}")
-    return tuple(found)
+    months = f" x {term.months} months" if term.prepaid else ""
+    try:
+        text = plain_text(decimal(term.amount))
+    except UnitError:
+        text = str(term.amount)
+    return [
+        f"{tres} = {text} {term.unit} ({term.place}){months} x {plain_text(factor)}"
+        for tres, factor in term.factors.items()
+    ]
 
 
 def conversions(offering: Offering, resource: Resource) -> list[Conversion]:
@@ -168,27 +170,3 @@ def fairshare(rule: int | Literal["parent"] | FairshareFrom | None, resource: Re
         return max(1, to_units(found, rule.factor))
     except UnitError as error:
         return Refused(None, f"{key}: {error}")
-
-
-def qos(settings: BackendSettings, resource: Resource, *, keeps: bool) -> dict[str, Wanted]:
-    """QoS list and default QoS. SLURM refuses a list that lacks the default in effect, so both are set.
-
-    ``keeps``: QoS beside the configured ones are the operator's and stay.
-    """
-    special = frozenset(fold(q) for q in (settings.qos_paused, settings.qos_downscaled) if q)
-    default = fold(settings.qos_default)
-    for flag, key, name in (
-        (resource.paused, "qos_paused", settings.qos_paused),
-        (resource.downscaled, "qos_downscaled", settings.qos_downscaled),
-    ):
-        if flag and name:
-            return {"qos": frozenset({fold(name)}), "default_qos": fold(name)}
-        if flag:
-            word = key.removeprefix("qos_")
-            why = f"the resource is {word}, but backend_settings.{key} is not set"
-            return {"qos": Refused(frozenset(), why)}
-    others = special - {default}
-    return {
-        "qos": AtLeast(frozenset({default}), others) if keeps else frozenset({default}),
-        "default_qos": Unless(default, frozenset(others)),
-    }

@@ -104,7 +104,7 @@ def _load_options(change: Change | None) -> str:
     fields = KINDS[change.address.kind].by_name
     result = ""
     for name, value in (change.after or {}).items():
-        word = WORDS[name][1]
+        word = WORDS.get(name, ("", ""))[1]
         text = text_of(fields[name].compare, None, value, new=True) if word else None
         if text is not None:
             result += f":{word}='{text}'" if word in _QUOTED else f":{word}={text}"

@@ -9,6 +9,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
 from reconciler.providers.command import Command
+from reconciler.providers.runner import CommandRunner
+from reconciler.providers.slurm.reset import FIELD, Emptied, arguments
 from reconciler.providers.slurm.tres import format_tres, tres_change
 from reconciler.state import compare
 from reconciler.state.compare import Compare
@@ -41,15 +43,31 @@ WORDS = {
 _PARALLEL = frozenset({"fairshare", "grp_tres_mins", "grp_tres", "max_tres_mins", "grp_submit_jobs", "max_submit_jobs"})
 
 
-def commands(step: Sequence[Change], cluster: str) -> list[Command]:
-    """The commands for one step of a plan; the order of the list is the order to run them in."""
+def commands(step: Sequence[Change], cluster: str, runner: CommandRunner | None = None) -> list[Command]:
+    """The commands for one step of a plan; the order of the list is the order to run them in.
+
+    ``runner``: for calls that look before they do anything.
+    """
     by_sort: dict[tuple[str, Action], list[Change]] = defaultdict(list)
     for change in step:
         by_sort[(change.address.kind, change.action)].append(change)
-    result: list[Command] = []
+    result = _resets([c for c in step if c.action is Action.UPDATE and FIELD in c.changed()], cluster, runner)
     for (kind, action), changes in by_sort.items():
         result += _WRITERS[kind, action](changes, cluster)
     return result
+
+
+def _resets(changes: Sequence[Change], cluster: str, runner: CommandRunner | None) -> list[Command]:
+    """What was counted in the last period goes before the limits of this one come."""
+    by_name = {c.address.key[0]: c.address for c in changes}
+
+    def command(names: Sequence[str]) -> Command:
+        single = tuple(command([n]) for n in names) if len(names) > 1 else ()
+        once = Emptied(runner, tuple(names), cluster) if runner is not None else None
+        addresses = tuple(by_name[n] for n in names)
+        return Command("sacctmgr", arguments(names, cluster), addresses, alternative=single, once=once)
+
+    return [command(names) for names in batches(by_name)]
 
 
 def batches(names: Iterable[str]) -> Iterable[list[str]]:
@@ -73,7 +91,9 @@ def _assignments(change: Change) -> tuple[str, ...]:
     return tuple(
         f"{WORDS[name][0]}={text}"
         for name in change.changed()
-        if (text := text_of(fields[name].compare, before.get(name), after[name], new=change.before is None)) is not None
+        if name != FIELD
+        and (text := text_of(fields[name].compare, before.get(name), after[name], new=change.before is None))
+        is not None
     )
 
 
@@ -123,7 +143,9 @@ def _add_accounts(changes: Sequence[Change], cluster: str) -> list[Command]:
 def _modify_accounts(changes: Sequence[Change], cluster: str) -> list[Command]:
     result = []
     for settings, group in _grouped(changes).items():
-        parallel = all(set(c.changed()) <= _PARALLEL for c in group)
+        if not settings:
+            continue  # its counters alone
+        parallel = all({*c.changed()} - {FIELD} <= _PARALLEL for c in group)
         tail = (f"cluster={cluster}", "set", *settings)
         result += _simple(group, ("-i", "modify", "account", "where"), tail, parallel=parallel)
     return result

@@ -1,12 +1,23 @@
-"""Policies of an offering."""
+"""Policies of an offering: how much may be used in a period, what was used, and what was done about it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
 
-from reconciler.providers.waldur.errors import WaldurError
+from reconciler.errors import ReadError, RulesError
+from reconciler.providers.waldur.errors import AbsentError, WaldurError
 from reconciler.providers.waldur.lists import Lists
-from reconciler.providers.waldur.rows import undashed
+from reconciler.providers.waldur.rows import PolicyRow, UsageRow, undashed
+from reconciler.providers.waldur.usages import USAGES
+from reconciler.state.period import Period
+from reconciler.state.periodic import MONTH, QUARTER, TOTAL, YEAR, Rules
+
+POLICIES = "marketplace-slurm-periodic-usage-policies"
+#: Waldur's PolicyPeriod
+_PERIODS = {1: TOTAL, 2: MONTH, 3: QUARTER, 4: YEAR}
+_LIMIT_TYPES = ("GrpTRESMins", "MaxTRESMins", "GrpTRES")
 
 
 class Policies:
@@ -15,7 +26,7 @@ class Policies:
     def __init__(self, lists: Lists) -> None:
         self.lists = lists
 
-    def periodic(self) -> Mapping[str, object] | None:
+    def rules(self) -> Rules | None:
         """The offering's periodic usage policy; None where it has none or the server knows no policies."""
         try:
             rows = self.lists.client.periodic_usage_policies(self.lists.uuid)
@@ -23,4 +34,75 @@ class Policies:
             if error.withheld:
                 return None
             raise
-        return next((r for r in rows if undashed(r.get("scope_uuid")) == self.lists.uuid), None)
+        mine = [r for r in rows if undashed(r.get("scope_uuid")) == self.lists.uuid]
+        if not mine:
+            return None
+        if len(mine) > 1:
+            listed = ", ".join(sorted(str(r.get("uuid")) for r in mine))
+            raise RulesError(
+                f"GET {POLICIES}: the offering has several policies ({listed}): nobody knows which one rules"
+            )
+        try:
+            row = self.lists.parsed(POLICIES, PolicyRow, mine[0])
+        except ReadError as error:
+            raise RulesError(error.message) from None
+        return _rules(row)
+
+    def used(self, months: Sequence[Period]) -> Mapping[str, Mapping[str, Mapping[str, Fraction]]]:
+        """What resources used, by resource, month and component: one list, all of one year.
+
+        A server that ignores the filter sends more months, and no fewer.
+        """
+        by = {"billing_period": str(months[0].first)} if len(months) == 1 else {"billing_period_year": months[0].year}
+        found: dict[str, dict[str, dict[str, Fraction]]] = defaultdict(lambda: defaultdict(dict))
+        for raw in self.lists.checked(USAGES, by, UsageRow):
+            row = self.lists.parsed(USAGES, UsageRow, raw)
+            month = found[row.resource_uuid][str(Period(row.billing_period.year, row.billing_period.month))]
+            month[row.type] = month.get(row.type, Fraction(0)) + Fraction(row.usage)
+        return found
+
+    def report(self, policy: str, resource: str, commands: Sequence[str], error: str) -> None:
+        """Tell what was run. Raises :class:`WaldurError`; one that is ``withheld`` where this token may not."""
+        body = {
+            "resource_uuid": resource,
+            "success": not error,
+            "error_message": error,
+            "mode": "production",
+            "commands_executed": list(commands),
+        }
+        self.lists.client.action(POLICIES, policy, "report-command-result", body)
+
+
+def refused(error: Exception) -> bool:
+    """Whether a server takes no reports, or not from this token."""
+    return isinstance(error, AbsentError) or (isinstance(error, WaldurError) and error.withheld)
+
+
+def _rules(row: PolicyRow) -> Rules:
+    about = f"periodic usage policy {row.uuid}"
+    kind = next((t for t in _LIMIT_TYPES if t.lower() == row.limit_type.lower()), None)
+    if kind is None:
+        raise RulesError(f"{about}: limit_type {row.limit_type!r} is none of {', '.join(_LIMIT_TYPES)}")
+    if row.period not in _PERIODS:
+        raise RulesError(f"{about}: period {row.period} is none of {', '.join(map(str, _PERIODS))}")
+    weights = {name: Fraction(value) for name, value in (row.tres_billing_weights or {}).items()}
+    if wrong := sorted(name for name, value in weights.items() if value < 0):
+        raise RulesError(f"{about}: the billing weight of {', '.join(wrong)} is less than nothing")
+    if not row.apply_to_all:
+        raise RulesError(
+            f"{about}: it concerns some organization groups alone, and who is in them cannot be told",
+            "Set apply_to_all in Waldur, or backend_settings.periodic_limits.enabled: false here.",
+        )
+    return Rules(
+        f"policy {row.uuid}",
+        row.uuid,
+        _PERIODS[row.period],
+        row.carryover_enabled,
+        Fraction(row.carryover_factor) / 100,
+        None,
+        None if row.grace_ratio is None else Fraction(row.grace_ratio),
+        row.tres_billing_enabled,
+        weights,
+        kind,
+        row.raw_usage_reset,
+    )

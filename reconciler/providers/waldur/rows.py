@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 
 def undashed(value: object) -> object:
@@ -196,6 +196,22 @@ class UsageRow(Row):
     type: str
     billing_period: date
     usage: Amount
+
+
+class PolicyRow(Row):
+    """A periodic usage policy of an offering."""
+
+    uuid: Hex
+    scope_uuid: Hex
+    period: int
+    limit_type: str
+    tres_billing_enabled: bool
+    tres_billing_weights: dict[str, Amount] | None = None
+    carryover_enabled: bool
+    carryover_factor: Annotated[Amount, Field(ge=0, le=100)]
+    grace_ratio: Annotated[Amount, Field(ge=0)] | None = None
+    raw_usage_reset: bool
+    apply_to_all: bool = True
 
 
 class UserUsageRow(Row):

@@ -1,0 +1,124 @@
+"""What a cycle asks about periods: the portal's policy, what was used in the last period, and what counts now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from reconciler.config import Offering
+from reconciler.cycle.world import World
+from reconciler.desired.built import Built
+from reconciler.desired.periodic import configured, span_of
+from reconciler.errors import ReconcileError, RulesError
+from reconciler.providers.base import Feature, Past
+from reconciler.state import waldur
+from reconciler.state.diff import Change
+from reconciler.state.facts import Facts
+from reconciler.state.kinds import KINDS
+from reconciler.state.model import Note
+from reconciler.state.names import fold
+from reconciler.state.values import UNMANAGED, Except, IfKnown, Wanted, Within, numbers_of
+
+
+def ruled(world: World, offering: Offering, facts: Facts) -> Facts:
+    """Facts with the rules of the offering: the portal's policy, else the configuration's. Raises ``ReadError``."""
+    settings = offering.backend_settings.periodic_limits
+    if Feature.PERIODIC not in world.site.cluster.features or not offering.owns_accounts or settings.enabled is False:
+        return facts
+    policies = world.site.portals[offering.name].policies
+    try:
+        rules = policies.rules() if policies is not None else None
+    except RulesError as error:
+        note = Note(waldur.offering(offering.name), f"{error.message}: limits are left as they are", offering.name)
+        held = tuple(replace(r, limits_unsure=True) for r in facts.resources)
+        return replace(facts, resources=held, notes=(*facts.notes, note))
+    if rules is None and settings.enabled:
+        rules = configured(settings)
+    if rules is None:
+        return facts
+    span = span_of(rules, offering, facts, world.today)
+    months = span.previous.months if span.previous is not None and rules.carryover else ()
+    used = policies.used(months) if policies is not None and months else {}
+    return replace(facts, rules=rules, span=span, used=used)
+
+
+@dataclass
+class Known:
+    """What is known of accounts beside the reading: what was set here, which counters began anew, what they count."""
+
+    limits: Mapping[str, Mapping[str, frozenset[str]]] = field(default_factory=dict)
+    renewed: Mapping[str, str] = field(default_factory=dict)
+    counted: Mapping[str, Mapping[str, int]] | None = None
+    unknown: str = ""
+
+    def of(self, account: str) -> Past:
+        """The part of one account; one that the cluster's counters do not know yet has counted nothing."""
+        counted = None if self.counted is None else self.counted.get(account, {})
+        return Past(self.limits.get(account, {}), self.renewed.get(account, ""), counted, self.unknown)
+
+
+def known(world: World, notes: list[Note]) -> Known:
+    """Ask memory, and the cluster's counters where something depends on them; what cannot be told is noted once."""
+    ruled_ = [s for s in world.sources if s.facts.rules is not None]
+    found = Known(world.seen.limits, world.seen.renewed)
+    by_usage = any(s.offering.backend_settings.periodic_limits.qos_levels for s in ruled_)
+    if not by_usage and not _ends(world, found):
+        return found
+    try:
+        found.counted = world.consumed()
+        found.unknown = "" if found.counted is not None else "this cluster counts nothing"
+    except ReconcileError as error:
+        found.unknown = error.message
+    if found.unknown:
+        text = f"live usage is unknown, so no QoS is loosened and no counter begins anew: {found.unknown}"
+        notes += [Note(waldur.offering(s.offering.name), text, s.offering.name) for s in ruled_]
+    return found
+
+
+def _ends(world: World, found: Known) -> bool:
+    """Whether counters of some resource may have to begin anew, as far as memory tells."""
+    return any(
+        r.backend_id and found.renewed.get(fold(r.backend_id)) != str(s.facts.span)
+        for s in world.sources
+        if s.facts.rules is not None and s.facts.rules.reset and s.facts.span is not None and s.facts.span.months
+        for r in s.facts.resources
+    )
+
+
+def note_limits(world: World, built: Built, changes: Iterable[Change]) -> None:
+    """Keep in mind what of an account's limits is ours once the plan is applied, and counters that have begun anew."""
+    blocked = {(c.address, n) for c in changes if c.blocked for n in c.changed()}
+    state, seen = world.reading.state, world.seen
+    for account in (world.site.backend.shape.account_at(a.account) for a in built.allocations):
+        wanted, present, kind = built.desired.objects.get(account), state.get(account), KINDS[account.kind]
+        if wanted is None or account in built.desired.held:
+            continue
+        name = account.key[0]
+        for field_ in kind.limits:
+            before = seen.limits.get(name, {}).get(field_, frozenset())
+            there = numbers_of(present.values.get(field_)).keys() if present else frozenset()
+            # what was cleared is nobody's any more
+            ours = before & there
+            if (account, field_) not in blocked:
+                ours |= _names(wanted.values.get(field_, UNMANAGED))
+            if ours or before:
+                seen.limited[name, field_] = frozenset(ours)
+        period = wanted.values.get(kind.renews)
+        if present is not None and isinstance(period, IfKnown) and present.values.get(kind.renews) == period.wanted:
+            seen.renewing[name] = str(period.wanted)
+
+
+def _names(wanted: Wanted) -> frozenset[str]:
+    """What a wanted limit sets."""
+    if isinstance(wanted, Within | Except):
+        return frozenset(wanted.wanted)
+    return frozenset(wanted) if isinstance(wanted, Mapping) else frozenset()
+
+
+def renewed(applied: Iterable[Change]) -> dict[str, str]:
+    """Accounts whose counters a run let begin anew, and for which period."""
+    return {
+        c.address.key[0]: str(c.after[c.kind.renews])
+        for c in applied
+        if c.after is not None and c.kind.renews in c.changed() and c.after[c.kind.renews]
+    }

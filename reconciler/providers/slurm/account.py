@@ -1,0 +1,194 @@
+"""What an allocation's account is given: limits, fairshare, QoS, by amounts, flags and policies. Pure."""
+
+from __future__ import annotations
+
+from reconciler.config import BackendSettings, Config
+from reconciler.providers.base import Allocation, Allowance, Provision
+from reconciler.providers.slurm import limits, periodic
+from reconciler.providers.slurm.periodic import FIELDS, Level, Reckoned
+from reconciler.state.names import fold
+from reconciler.state.periodic import Terms
+from reconciler.state.units import UnitError
+from reconciler.state.values import (
+    UNMANAGED,
+    AtLeast,
+    Except,
+    IfKnown,
+    OneOf,
+    Refused,
+    Unless,
+    Wanted,
+    Within,
+    numbers_of,
+)
+
+# the largest share but one, which means the parent's
+_LARGEST_SHARE = 2**31 - 2
+
+
+def provision(allocation: Allocation, config: Config) -> Provision:
+    """Everything but its texts and where it hangs."""
+    terms, resource = allocation.terms, allocation.resource
+    if terms is not None and not resource.limits_unsure:
+        return _periodic(allocation, terms, config)
+    wanted, notes = limits.of_resource(allocation.offering, resource) if allocation.limited else (UNMANAGED, [])
+    values = {
+        "grp_tres_mins": wanted,
+        **_cleared(allocation, "grp_tres_mins"),
+        "fairshare": UNMANAGED if terms else limits.fairshare(config.reconcile.fairshare, resource),
+        **qos(allocation, config, level=_unknown(allocation, "it is being updated")),
+    }
+    how = () if wanted is UNMANAGED else _arithmetic(allocation)
+    return Provision(values, tuple(how), tuple(notes), squeezed=resource.paused or resource.downscaled)
+
+
+def _periodic(allocation: Allocation, terms: Terms, config: Config) -> Provision:
+    """Limits, fairshare and counters as a policy has them, which then owns them."""
+    offering, resource, past = allocation.offering, allocation.resource, allocation.past
+    plain, notes = limits.of_resource(offering, resource, without=terms.balances)
+    field, share = FIELDS[terms.rules.limit_type], terms.fairshare
+    wanted, found = _limits(allocation, terms, plain)
+    level = _unknown(allocation, "its limits cannot be reckoned")
+    if level is not None and found is not None:
+        level = periodic.level(allocation.account, found.thresholds, past.counted, past.unknown)
+    values: dict[str, Wanted] = {
+        field: wanted,
+        **_cleared(allocation, field),
+        "fairshare": share
+        if share <= _LARGEST_SHARE
+        else Refused(_LARGEST_SHARE, f"a share of {share} is more than SLURM can hold: sell in larger units"),
+        **qos(allocation, config, level=level),
+    }
+    if terms.rules.reset and terms.span.months:
+        values["usage_period"] = IfKnown(str(terms.span))
+    notes += [*(found.notes if found else ()), *([level.why] if level is not None and level.rank is None else ())]
+    squeezed = resource.paused or resource.downscaled or bool(level and level.rank)
+    how = [*_arithmetic(allocation), *([level.why] if level is not None and level.rank else [])]
+    return Provision(values, tuple(how), tuple(f'resource "{resource.name}": {n}' for n in notes), squeezed)
+
+
+def _limits(allocation: Allocation, terms: Terms, plain: Wanted) -> tuple[Wanted, Reckoned | None]:
+    """The limit of the policy's type, with those of components that no policy concerns."""
+    past = allocation.past
+    whole = plain.wanted if isinstance(plain, Refused) else plain
+    numbers = numbers_of(whole.wanted if isinstance(whole, Except) else whole)
+    if plain is UNMANAGED:
+        return UNMANAGED, None
+    try:
+        found = periodic.reckoned(allocation.offering, terms, numbers)
+    except UnitError as error:
+        return Refused(numbers, str(error)), None
+    field, limited = found.field, dict(found.limits)
+    wanted: Wanted = limited
+    if field != FIELDS["GrpTRESMins"]:  # of these an operator may have set some of their own
+        wanted = Within(limited, frozenset(limited) | past.limits.get(field, frozenset()))
+    elif isinstance(whole, Except):
+        wanted = Except(limited, whole.unmanaged - limited.keys())
+    if isinstance(plain, Refused):
+        wanted = Refused(limited, plain.why, final=plain.final)
+    return wanted, found
+
+
+def allowance(allocation: Allocation) -> Allowance | None:
+    """What a policy gives it; None without one, or where it cannot be reckoned."""
+    terms, past, offering = allocation.terms, allocation.past, allocation.offering
+    if terms is None:
+        return None
+    plain, _ = limits.of_resource(offering, allocation.resource, without=terms.balances)
+    found = _limits(allocation, terms, plain)[1]
+    if found is None:
+        return None
+    unit = found.thresholds.unit if found.thresholds else ""
+    return Allowance(
+        terms.rules.limit_type,
+        found.limits,
+        {name: periodic.part(offering, terms, name) for name in terms.balances},
+        unit,
+        found.thresholds.slowdown if found.thresholds else None,
+        found.thresholds.blocked if found.thresholds else None,
+        None if past.counted is None else past.counted.get(unit, 0),
+        past.unknown,
+    )
+
+
+def _cleared(allocation: Allocation, owner: str) -> dict[str, Wanted]:
+    """What was set here before as a limit of another type goes, and nothing else of it."""
+    ours = allocation.past.limits
+    return {field: Within({}, ours[field]) for field in FIELDS.values() if field != owner and ours.get(field)}
+
+
+def _arithmetic(allocation: Allocation) -> list[str]:
+    offering, resource, terms = allocation.offering, allocation.resource, allocation.terms
+    found: list[str] = []
+    for term in limits.terms(offering, resource)[0] if not resource.limits_unsure else ():
+        component = offering.backend_components[term.component]
+        if terms is not None and term.component in terms.balances:
+            found += periodic.arithmetic(offering, terms, component, term)
+        else:
+            found += limits.arithmetic(term)
+    return found
+
+
+# ---------------------------------------------------------------------- QoS
+
+
+def _unknown(allocation: Allocation, why: str) -> Level | None:
+    """Where QoS follow live usage, that it is not known; None where they do not."""
+    levels = allocation.terms is not None and allocation.offering.backend_settings.periodic_limits.qos_levels
+    return Level(None, f"QoS left as it is: {why}") if levels else None
+
+
+def qos(allocation: Allocation, config: Config, level: Level | None = None) -> dict[str, Wanted]:
+    """QoS list and default QoS: the stricter of the portal's flags and of what live usage calls for.
+
+    SLURM refuses a list that lacks the default in effect, so both are set.
+    """
+    settings, resource = allocation.offering.backend_settings, allocation.resource
+    default, down, paused, slow, blocked = _names(settings, levels=level is not None)
+    flag = 2 if resource.paused else 1 if resource.downscaled else 0
+    by_flag = {2: paused, 1: down}.get(flag, default)
+    if not by_flag:
+        word = "paused" if resource.paused else "downscaled"
+        why = f"the resource is {word}, but backend_settings.qos_{word} is not set"
+        return {"qos": Refused(frozenset(), why)}
+    if level is not None and level.rank is None and flag < 2:
+        return _as_it_is(level, flag, default, frozenset({down, paused, slow, blocked}) - {""}, by_flag)
+    by_usage = {2: blocked, 1: slow}.get(level.rank or 0, default) if level else default
+    rank = level.rank or 0 if level else 0
+    if flag or rank:
+        name = by_usage if rank > flag else by_flag
+        return {"qos": frozenset({name}), "default_qos": name}
+    others = frozenset({down, paused, slow, blocked}) - {"", default}
+    keeps = config.reconcile.extra_qos == "keep"
+    return {
+        "qos": AtLeast(frozenset({default}), others) if keeps else frozenset({default}),
+        "default_qos": Unless(default, frozenset(others)),
+    }
+
+
+def _as_it_is(level: Level, flag: int, default: str, strict: frozenset[str], by_flag: str) -> dict[str, Wanted]:
+    """Nothing is loosened while nobody knows what was used; a flag of the portal's counts all the same."""
+    if level.error:
+        return {"qos": Refused(frozenset({default}), level.why)}
+    if not flag:
+        return {}
+    fine = strict | {by_flag}
+    return {
+        "qos": OneOf(frozenset({by_flag}), frozenset(frozenset({n}) for n in fine)),
+        "default_qos": OneOf(by_flag, fine),
+    }
+
+
+def _names(settings: BackendSettings, *, levels: bool) -> tuple[str, str, str, str, str]:
+    """The QoS of all well, of the portal's two flags, and of the two levels, folded; empty where there is none."""
+    default, down, paused = settings.qos_default, settings.qos_downscaled, settings.qos_paused
+    slow, blocked = down, paused
+    named = settings.periodic_limits.qos_levels
+    if levels and named is not None:
+        default = named.default or default
+        slow, blocked = named.slowdown or down or "slowdown", named.blocked or paused or "blocked"
+        down, paused = down or slow, paused or blocked
+    elif named is not None:  # what levels set before goes once nobody decides by them
+        slow, blocked = named.slowdown or down, named.blocked or paused
+    found = tuple(fold(name) if name else "" for name in (default, down, paused, slow, blocked))
+    return found[0], found[1], found[2], found[3], found[4]

@@ -1,0 +1,213 @@
+"""How much may be used in a period: the portal's own worked examples, and what holds for all policies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconciler.config import Offering
+from reconciler.providers.slurm.periodic import Thresholds, level, reckoned
+from reconciler.state.periodic import MONTH, QUARTER, TOTAL, YEAR, Rules, Span, Terms, decay, percent, terms
+from reconciler.state.units import UnitError
+
+Amounts = Mapping[str, float]
+NOVEMBER, FOURTH = Span.of(MONTH, date(2026, 11, 21)), Span.of(QUARTER, date(2026, 11, 21))
+POLICY = Rules("policy", limit_type="GrpTRESMins")
+HOUR = {"accounting_type": "limit", "unit_factor": 60, "measured_unit": "Hours"}
+
+
+def offering(units: str = "portal", **components: Mapping[str, object]) -> Offering:
+    return Offering(
+        name="Cluster A",
+        waldur_api_url="file:x.yaml",
+        backend_type="slurm",
+        backend_settings={"periodic_limits": {"units": units}},
+        backend_components=components or dict.fromkeys(("cpu", "mem", "gpu"), HOUR),
+    )
+
+
+def amounts(**given_: object) -> dict[str, Fraction]:
+    return {name: Fraction(str(value)) for name, value in given_.items()}
+
+
+def of(rules: Rules, limits: Amounts, used: Mapping[str, Amounts], span: Span = NOVEMBER) -> Terms:
+    months = {month: amounts(**row) for month, row in used.items()}
+    return terms(rules, span, amounts(**limits), months)
+
+
+# (rules, limits, use of the last period) → (fairshare, limits in minutes, threshold, grace), by the portal's calculator
+EXAMPLES: dict[str, tuple[dict[str, Any], Amounts, Amounts, int, dict[str, int], int, int]] = {
+    "700 of 1000": ({}, {"cpu": 1000}, {"cpu": 700}, 433, {"cpu": 93600, "billing": 1461}, 1218, 1462),
+    "nothing": ({}, {"cpu": 1000}, {}, 500, {"cpu": 108000, "billing": 1687}, 1406, 1687),
+    "more than all": ({}, {"cpu": 1000}, {"cpu": 1400.5}, 333, {"cpu": 72000, "billing": 1124}, 937, 1125),
+    "odd grace": (
+        {"grace": Fraction("0.15")}, {"cpu": 100}, {"cpu": 100}, 33, {"cpu": 6899, "billing": 106}, 93, 107,
+    ),
+    "no billing": (
+        {"billing": False}, {"cpu": 1000, "mem": 4000}, {"cpu": 1000, "mem": 4000},
+        1666, {"cpu": 72000, "mem": 288000}, 300000, 360000,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_portals_worked_examples(name: str) -> None:
+    changed, limits, used, share, minutes, threshold, grace = EXAMPLES[name]
+    found = of(Rules("policy", limit_type="GrpTRESMins", **changed), limits, {"2026-10": used})
+    assert found.fairshare == share
+    given_ = reckoned(offering(), found)
+    assert dict(given_.limits) == minutes
+    unit = "node" if name == "no billing" else "billing"
+    assert given_.thresholds == Thresholds(unit, threshold, grace)
+
+
+def test_in_the_clusters_units_nothing_is_lost_to_binary_fractions() -> None:
+    """100 x 60 x 1.15 is 6900, where the portal says 6899."""
+    rules = Rules("policy", limit_type="GrpTRESMins", grace=Fraction("0.15"), carryover=False)
+    assert reckoned(offering("cluster"), of(rules, {"cpu": 100}, {})).limits["cpu"] == 6900
+
+
+def test_a_quarter_counts_its_three_months() -> None:
+    used = {"2026-07": {"cpu": 100}, "2026-08": {"cpu": 250}, "2026-09": {"cpu": 350}, "2026-06": {"cpu": 999}}
+    found = of(POLICY, {"cpu": 1000}, used, FOURTH)
+    assert found.fairshare == 433 and dict(reckoned(offering(), found).limits) == {"cpu": 93600, "billing": 1461}
+
+
+def test_what_has_no_limit_counts_in_percent_all_the_same() -> None:
+    """The portal pauses a resource whose component without limit or weight was used."""
+    found = of(POLICY, {"cpu": 100}, {"2026-10": {"cpu": 100}})
+    assert round(percent(found, amounts(cpu=10, gpu=50))) == 3210
+    assert reckoned(offering(), found).thresholds == Thresholds("billing", 93, 112)
+    assert dict(reckoned(offering(), found).limits) == {"cpu": 7200, "billing": 111}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "before", "start", "following"),
+    [
+        (MONTH, "2026-11", "2026-10", date(2026, 11, 1), "2026-12"),
+        (QUARTER, "2026-Q4", "2026-Q3", date(2026, 10, 1), "2027-Q1"),
+        (YEAR, "2026", "2025", date(2026, 1, 1), "2027"),
+        (TOTAL, "total", "None", None, "None"),
+    ],
+)
+def test_periods(kind: str, name: str, before: str, start: date | None, following: str) -> None:
+    span = Span.of(kind, date(2026, 11, 21))
+    assert (str(span), str(span.previous), span.start, str(span.following)) == (name, before, start, following)
+
+
+def test_carryover_by_decay_as_older_releases_have_it() -> None:
+    """A fully used 1000 of a quarter still carries 984: 2^(-90/15) of its use counts."""
+    older = Rules("config", limit_type="GrpTRESMins", half_life=Fraction(15))
+    found = of(older, {"cpu": 1000}, {"2026-07": {"cpu": 1000}}, FOURTH)
+    assert found.balances["cpu"].total == 1000 + 1000 - Fraction(1000, 64)
+    assert decay(Fraction(30), 30) == Fraction(1, 2)
+
+
+# ---------------------------------------------------------------------- in the cluster's units
+
+
+def test_amounts_are_converted_as_all_other_limits_are() -> None:
+    """gpu becomes gres/gpu, k-hours thousands of hours, GB-hours MB-minutes; billing is what SLURM would count."""
+    one = offering(
+        "cluster",
+        cpu={**HOUR, "unit_factor": 60000, "measured_unit": "k-Hours"},
+        mem={**HOUR, "unit_factor": 61440, "measured_unit": "GB-Hours"},
+        gpu={**HOUR, "target_components": {"gres/gpu": {"factor": 60}}},
+    )
+    weights = {"cpu": Fraction(1), "mem": Fraction(1, 10), "gpu": Fraction(10)}
+    rules = Rules("policy", limit_type="GrpTRESMins", weights=weights, grace=Fraction(0), carryover=False)
+    found = reckoned(one, of(rules, {"cpu": 2, "mem": 100, "gpu": 5}, {}))
+    assert dict(found.limits) == {
+        "cpu": 120_000, "mem": 6_144_000, "gres/gpu": 300, "billing": 120_000 + 600 + 3000,
+    }  # fmt: skip
+
+
+def test_at_one_time_a_limit_is_what_uses_it_up_all_the_period_long() -> None:
+    rules = Rules("policy", limit_type="GrpTRES", billing=False, carryover=False)
+    assert dict(reckoned(offering("cluster"), of(rules, {"cpu": 7200}, {})).limits) == {"cpu": 12}
+    with pytest.raises(UnitError, match="total"):
+        reckoned(offering("cluster"), of(rules, {"cpu": 7200}, {}, Span.of(TOTAL, date(2026, 11, 1))))
+
+
+def test_weights_that_fit_nothing_set_no_limit_of_nothing() -> None:
+    rules = Rules("policy", limit_type="GrpTRESMins", weights={"node": Fraction(1)})
+    found = reckoned(offering("cluster"), of(rules, {"cpu": 100}, {}))
+    assert "billing" not in found.limits and found.thresholds is None and "billing weight" in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("used", "grace", "rank"),
+    [(99, 120, 0), (100, 120, 1), (119, 120, 1), (120, 120, 2), (10**9, None, 1)],
+)
+def test_levels_of_usage(used: int, grace: int | None, rank: int) -> None:
+    assert level("a", Thresholds("billing", 100, grace), {"billing": used}, "").rank == rank
+
+
+def test_a_unit_that_is_not_counted_is_an_error_and_no_zero() -> None:
+    found = level("a", Thresholds("node", 100, 120), {"billing": 5}, "")
+    assert found.error and found.rank is None and "'node'" in found.why
+    assert level("a", Thresholds("node", 100, 120), None, "slurmctld is down").rank is None
+
+
+# ---------------------------------------------------------------------- what always holds
+
+share = st.fractions(0, 1, max_denominator=100)
+hours = st.fractions(0, 10**6, max_denominator=100)
+policies = st.builds(
+    Rules,
+    source=st.just("policy"),
+    limit_type=st.sampled_from(["GrpTRESMins", "MaxTRESMins"]),
+    factor=share,
+    grace=st.none() | share,
+    billing=st.booleans(),
+    half_life=st.none() | st.fractions(1, 100, max_denominator=10),
+)
+spans = st.builds(Span.of, st.sampled_from([MONTH, QUARTER, YEAR]), st.dates(date(2020, 1, 1), date(2030, 12, 31)))
+
+
+def last(span: Span) -> Span:
+    before = span.previous
+    assert before is not None
+    return before
+
+
+@given(policies, spans, hours, hours, hours)
+def test_more_use_before_never_raises_a_limit_and_carryover_keeps_below_its_cap(
+    rules: Rules, span: Span, base: Fraction, used: Fraction, more: Fraction
+) -> None:
+    month = str(last(span).months[-1])
+    one = terms(rules, span, {"cpu": base}, {month: {"cpu": used}})
+    other = terms(rules, span, {"cpu": base}, {month: {"cpu": used + more}})
+    assert one.balances["cpu"].carried <= one.balances["cpu"].cap <= base
+    before, after = reckoned(offering(), one).limits, reckoned(offering(), other).limits
+    assert all(after.get(tres, 0) <= limit for tres, limit in before.items())
+    assert other.fairshare <= one.fairshare
+
+
+@given(policies, spans, hours, st.lists(hours, min_size=1, max_size=6), st.data())
+def test_how_use_is_spread_over_months_does_not_matter(
+    rules: Rules, span: Span, base: Fraction, parts: list[Fraction], data: st.DataObject
+) -> None:
+    months = [str(m) for m in last(span).months]
+    spread: dict[str, dict[str, Fraction]] = {}
+    for part in parts:
+        row = spread.setdefault(data.draw(st.sampled_from(months)), {})
+        row["cpu"] = row.get("cpu", Fraction(0)) + part
+    whole = {months[0]: {"cpu": sum(parts, Fraction(0))}}
+    assert terms(rules, span, {"cpu": base}, spread) == terms(rules, span, {"cpu": base}, whole)
+
+
+@given(policies, spans, hours, hours, st.integers(0, 400))
+def test_any_two_moments_of_a_period_give_the_same(
+    rules: Rules, span: Span, base: Fraction, used: Fraction, offset: int
+) -> None:
+    day = date.fromordinal(span.first.first.toordinal() + offset % span.days)
+    again = Span.of(span.kind, day)
+    usage = {str(last(span).months[0]): {"cpu": used}}
+    assert again == span and terms(rules, again, {"cpu": base}, usage) == terms(rules, span, {"cpu": base}, usage)
