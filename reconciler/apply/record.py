@@ -150,7 +150,8 @@ class Record:
 
     def judge(self, change: Change, wrong: str) -> None:
         """What a read showed: ``wrong`` says how the world still differs, or is empty."""
-        if not wrong:
+        unseen = change.kind.renews in change.changed()  # no read shows it, so it is as its own look said
+        if not wrong and not (unseen and change.address in self.outcome.failures):
             self.complete(change)
         elif change.address not in self.outcome.failures:  # what failed before has a better reason
             self.fail(change, wrong)

@@ -69,6 +69,9 @@ def known(world: World, notes: list[Note]) -> Known:
         found.unknown = "" if found.counted is not None else "this cluster counts nothing"
     except ReconcileError as error:
         found.unknown = error.message
+    if found.counted is not None and not any(any(counts.values()) for counts in found.counted.values()):
+        # no note: a new cluster has nothing to count
+        return Known(found.limits, found.renewed, None, "nothing is counted of anybody: it may have started just now")
     if found.unknown:
         text = f"live usage is unknown, so no QoS is loosened and no counter begins anew: {found.unknown}"
         notes += [Note(waldur.offering(s.offering.name), text, s.offering.name) for s in ruled_]

@@ -80,7 +80,9 @@ def unordered(
 
 
 def _components(offering: Offering, tres: str) -> list[str]:
-    return [name for name, component in offering.backend_components.items() if tres in component.factors(name)]
+    found = [name for name, component in offering.backend_components.items() if tres in component.factors(name)]
+    # what is a sum of several, like billing, is as ordered where they are
+    return found or [name for name, c in offering.backend_components.items() if c.accounting_type == "limit"]
 
 
 def _fresh(change: Change, resources: Resources, first: Collection[str]) -> bool:

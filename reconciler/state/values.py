@@ -148,18 +148,18 @@ class Since(Constraint):
 
 @dataclass(frozen=True, slots=True)
 class OneOf(Constraint):
-    """Any of some values; ``wanted`` is written where there is none of them."""
+    """What is wanted, or any of some other values, which are left as they are."""
 
-    wanted: Value
+    wanted: Value | Constraint
     accepted: frozenset[Value]
 
     def accepts(self, actual: Value) -> bool:
         """True for each of them."""
-        return actual in self.accepted
+        return actual in self.accepted or accepts(self.wanted, actual)
 
     def target(self, actual: Value) -> Value:
-        """Always the wanted value."""
-        return self.wanted
+        """As it is wanted."""
+        return target(self.wanted, actual)
 
 
 @dataclass(frozen=True, slots=True)

@@ -193,11 +193,15 @@ class Slurm:
         return self.run(*argv, *sbatch).strip()
 
     def until(self, state: str, *jobs: str) -> None:
-        """Wait until jobs are in a state, and the accounting database knows it: slurmctld tells it when it can."""
+        """Wait until jobs are in a state, and the accounting database knows it: slurmctld tells it when it can.
+
+        The end of a short job may be told before its start: then it has no account and no place in time for a while.
+        """
+        columns = "State,ElapsedRaw,Account,Eligible"
         for _ in range(600):
             queued = {self.run("squeue", "-h", "-j", job, "-t", "all", "-o", "%T").strip() for job in jobs}
-            known = [self.run("sacct", "-XPn", "-j", job, "-o", "State,ElapsedRaw").strip() for job in jobs]
-            if queued == {state} and all(k.startswith(f"{state}|") and not k.endswith("|0") for k in known):
+            known = [self.run("sacct", "-XPn", "-j", job, "-o", columns).strip() for job in jobs]
+            if queued == {state} and all(re.fullmatch(rf"{state}\b.*\|[1-9]\d*\|[^|]+\|\d.*", k) for k in known):
                 return
             time.sleep(0.1)
         raise AssertionError(f"not {state} within a minute: {jobs}: squeue says {queued}, sacct {known}")

@@ -21,7 +21,5 @@ def test_a_job_that_is_told_late_is_nobodys(slurm: Slurm) -> None:
     account()
     slurm.ran("x", "tbalice", "2026-11-01T00:00:00", "2026-11-01T01:00:00", "cpu=1", id_job=int(late))
     assert "x" not in seen()
-    new = slurm.submit("x", "tbalice", 1)
-    slurm.until("COMPLETED", new)
-    rows = "select id_job, account, id_assoc, time_start, time_end, state from testbed_job_table;"
-    slurm.eventually(lambda: "x" in seen(), f"what runs from now on, {new} after {late}, is told: {slurm.sql(rows)}")
+    slurm.until("COMPLETED", slurm.submit("x", "tbalice", 1))
+    assert "x" in seen(), "what runs from now on is told as ever"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from reconciler.config import BackendSettings, Config
 from reconciler.providers.base import Allocation, Allowance, Provision
 from reconciler.providers.slurm import limits, periodic
@@ -12,11 +14,13 @@ from reconciler.state.units import UnitError
 from reconciler.state.values import (
     UNMANAGED,
     AtLeast,
+    Constraint,
     Except,
     IfKnown,
     OneOf,
     Refused,
     Unless,
+    Value,
     Wanted,
     Within,
     numbers_of,
@@ -151,32 +155,27 @@ def qos(allocation: Allocation, config: Config, level: Level | None = None) -> d
         word = "paused" if resource.paused else "downscaled"
         why = f"the resource is {word}, but backend_settings.qos_{word} is not set"
         return {"qos": Refused(frozenset(), why)}
-    if level is not None and level.rank is None and flag < 2:
-        return _as_it_is(level, flag, default, frozenset({down, paused, slow, blocked}) - {""}, by_flag)
+    if level is not None and level.error and flag < 2:
+        return {"qos": Refused(frozenset({default}), level.why)}
     by_usage = {2: blocked, 1: slow}.get(level.rank or 0, default) if level else default
     rank = level.rank or 0 if level else 0
-    if flag or rank:
-        name = by_usage if rank > flag else by_flag
-        return {"qos": frozenset({name}), "default_qos": name}
-    others = frozenset({down, paused, slow, blocked}) - {"", default}
-    keeps = config.reconcile.extra_qos == "keep"
-    return {
-        "qos": AtLeast(frozenset({default}), others) if keeps else frozenset({default}),
-        "default_qos": Unless(default, frozenset(others)),
-    }
+    strict = frozenset({down, paused, slow, blocked}) - {"", default}
+    name = by_usage if rank > flag else by_flag
+    keeps = config.reconcile.extra_qos == "keep" and not (flag or rank)
+    wanted: dict[str, Wanted] = {"qos": frozenset({name}), "default_qos": name}
+    if not (flag or rank):
+        wanted["default_qos"] = Unless(default, frozenset(strict))
+    if keeps:
+        wanted["qos"] = AtLeast(frozenset({default}), strict)
+    unsure = level is not None and level.rank is None and flag < 2
+    return _or_stricter(wanted, strict | {name}) if unsure else wanted
 
 
-def _as_it_is(level: Level, flag: int, default: str, strict: frozenset[str], by_flag: str) -> dict[str, Wanted]:
+def _or_stricter(wanted: Mapping[str, Wanted], strict: frozenset[str]) -> dict[str, Wanted]:
     """Nothing is loosened while nobody knows what was used; a flag of the portal's counts all the same."""
-    if level.error:
-        return {"qos": Refused(frozenset({default}), level.why)}
-    if not flag:
-        return {}
-    fine = strict | {by_flag}
-    return {
-        "qos": OneOf(frozenset({by_flag}), frozenset(frozenset({n}) for n in fine)),
-        "default_qos": OneOf(by_flag, fine),
-    }
+    sets: frozenset[Value] = frozenset(frozenset({name}) for name in strict)
+    accepted: dict[str, frozenset[Value]] = {"qos": sets, "default_qos": frozenset(strict)}
+    return {n: OneOf(v, accepted[n]) if isinstance(v, Constraint | str | frozenset) else v for n, v in wanted.items()}
 
 
 def _names(settings: BackendSettings, *, levels: bool) -> tuple[str, str, str, str, str]:

@@ -49,9 +49,9 @@ def look(
         if present is None or wanted is None or terms is None or FIELD not in wanted.values or not terms.span.start:
             continue
         span = str(terms.span)
-        if past.renewed == span or (past.counted is not None and not any(past.counted.values())):
+        if past.renewed == span:
             _set(reading, address, span)
-        elif past.counted is not None:
+        elif past.counted is not None and any(past.counted.values()):
             unclear[terms.span.start].append(_Open(address, allocation, span, past.counted))
     for start, accounts in sorted(unclear.items()):
         try:
