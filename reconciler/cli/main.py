@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from reconciler import __version__
-from reconciler.cli import components, config, options, usage
+from reconciler.cli import components, config, limits, options, usage
 from reconciler.cli.apply import apply
 from reconciler.cli.diagnose import diagnose
 from reconciler.cli.doctor import doctor
@@ -42,6 +42,7 @@ app.command()(unfreeze)
 app.command()(doctor)
 app.add_typer(components.app, name="components")
 app.add_typer(usage.app, name="usage")
+app.add_typer(limits.app, name="limits")
 app.add_typer(config.app, name="config")
 
 

@@ -59,8 +59,8 @@ class Accounts:
         world.seen.present = present(people.sources)
         remembered = world.seen.read()
         notes: list[Note] = []
-        past = periodic.known(world, notes)
-        built = draft.built = self._built(people.sources, world, past)
+        world.past = periodic.known(world, notes).of
+        built = draft.built = self._built(people.sources, world)
         built.desired.warnings += notes
         self._former(built, world, remembered)
         world.say("comparing")
@@ -75,13 +75,13 @@ class Accounts:
         draft.read = self._read(ours, world, claims)
         draft.add(people.desired, told)
 
-    def _built(self, named_sources: list[Source], world: World, past: periodic.Known) -> Built:
+    def _built(self, named_sources: list[Source], world: World) -> Built:
         """The desired state. Accounts that would be adopted are asked about, since they may be somebody else's."""
         owned: dict[str, str] = {}
         asked: set[str] = set()
         while True:
             standing = Standing.of(world.reading.state, owned)
-            built = build(named_sources, world.config, world.site.backend, standing, past.of)
+            built = build(named_sources, world.config, world.site.backend, standing, world.past)
             found = built.adopted.keys() - asked
             if not found:
                 return built

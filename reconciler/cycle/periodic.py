@@ -61,12 +61,14 @@ def known(world: World, notes: list[Note]) -> Known:
     """Ask memory, and the cluster's counters where something depends on them; what cannot be told is noted once."""
     ruled_ = [s for s in world.sources if s.facts.rules is not None]
     found = Known(world.seen.limits, world.seen.renewed)
+    if Feature.COUNTERS not in world.site.cluster.features:
+        found.unknown = "this cluster counts nothing"
+        return found
     by_usage = any(s.offering.backend_settings.periodic_limits.qos_levels for s in ruled_)
     if not by_usage and not _ends(world, found):
         return found
     try:
         found.counted = world.consumed()
-        found.unknown = "" if found.counted is not None else "this cluster counts nothing"
     except ReconcileError as error:
         found.unknown = error.message
     if found.counted is not None and not any(any(counts.values()) for counts in found.counted.values()):

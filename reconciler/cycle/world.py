@@ -12,7 +12,7 @@ from reconciler.cycle.memory import Seen
 from reconciler.desired.accounts import Source
 from reconciler.errors import CommandError, ReadError, ReconcileError
 from reconciler.guards.jobs import Activity
-from reconciler.providers.base import Backend, Cluster, Feature, Jobs, Reading, Stuck
+from reconciler.providers.base import Backend, Cluster, Feature, Jobs, Past, Reading, Stuck
 from reconciler.providers.portal import Portal
 from reconciler.providers.registry import claims_of
 from reconciler.state import waldur
@@ -60,6 +60,7 @@ class World:
     sources: tuple[Source, ...] = ()
     reported: bool = False  # usage was looked after, as far as it went
     to_report: frozenset[Address] = field(default_factory=frozenset)
+    past: Callable[[str], Past] = lambda account: Past()
     _consumed: Mapping[str, Mapping[str, int]] | None = None
 
     @classmethod

@@ -8,7 +8,7 @@ The file holds what a portal would tell::
         project: {slug: climate, name: Climate}
         customer: {slug: nordic, name: Nordic University}
         limits: {cpu: 100}
-        used: {2026-10: {cpu: 70}}   # what was used, for periodic limits
+        used: {2026-10: {cpu: 70}}   # what was used, for periodic limits; also last (month), now
         members: [alice, bob]
         state: OK                  # Terminated: the account goes
         paused: false              # likewise downscaled, restrict_member_access
@@ -39,9 +39,12 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+_LAST, _NOW = "last", "now"
+
+
 def _month(value: object) -> str:
     """A month as it is named; YAML reads 2026-10-01 as a day."""
-    return str(Period.parse(str(value)))
+    return str(value) if value in (_LAST, _NOW) else str(Period.parse(str(value)))
 
 
 Month = Annotated[str, BeforeValidator(_month)]
@@ -125,9 +128,11 @@ class FileSource:
     def used(self, months: Sequence[Period]) -> Mapping[str, Mapping[str, Mapping[str, Fraction]]]:
         """What the file says was used."""
         live = [e for e in self._read().resources if e.state != TERMINATED]
+        present = Period.of(datetime.now(UTC), "UTC")
+        words = {_LAST: str(present.previous), _NOW: str(present)}
         return {
             f"{self.path.name}#{number}": {
-                month: {name: Fraction(amount) for name, amount in amounts.items()}
+                words.get(month, month): {name: Fraction(amount) for name, amount in amounts.items()}
                 for month, amounts in entry.used.items()
             }
             for number, entry in enumerate(live)

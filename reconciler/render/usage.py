@@ -58,11 +58,11 @@ def csv_text(rows: Iterable[Figure]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([f.name for f in fields(Figure)])
     for row in rows:
-        writer.writerow([_inert(str(v)) for v in asdict(row).values()])
+        writer.writerow([inert(str(v)) for v in asdict(row).values()])
     return out.getvalue()
 
 
-def _inert(cell: str) -> str:
+def inert(cell: str) -> str:
     """Text that a spreadsheet does not take for a formula."""
     return f"'{cell}" if re.match(r"[=+@\t\r]|-(?!\d)", cell) else cell
 

@@ -6,6 +6,7 @@ cut off where the portal cuts them, and nowhere else.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -35,6 +36,19 @@ class Span:
         """The one that a day belongs to."""
         length = _MONTHS.get(kind, 1)
         return cls(kind, Period(day.year, day.month - (day.month - 1) % length))
+
+    @classmethod
+    def parse(cls, text: str, kind: str) -> Span:
+        """Read the name of a period of a kind. Raises ``ValueError`` for one of another kind."""
+        pattern = {MONTH: r"(\d{4})-(0[1-9]|1[0-2])", QUARTER: r"(\d{4})-Q([1-4])", YEAR: r"(\d{4})()"}.get(
+            kind, r"\Z."
+        )
+        match = re.fullmatch(pattern, text.strip().upper())
+        if match is None:
+            like = {MONTH: "2026-11", QUARTER: "2026-Q4", YEAR: "2026"}.get(kind, TOTAL)
+            raise ValueError(f"{text!r} is no period here: they are like {like}")
+        number = int(match[2] or 1)
+        return cls(kind, Period(int(match[1]), number * 3 - 2 if kind == QUARTER else number))
 
     def __str__(self) -> str:
         year, month = self.first.year, self.first.month

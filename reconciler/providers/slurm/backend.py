@@ -7,15 +7,27 @@ from dataclasses import replace
 from datetime import date
 
 from reconciler.config import Component, Config, Offering
-from reconciler.providers.base import Allocation, Allowance, Cluster, Conversion, Provision, Reading
+from reconciler.errors import ReconcileError
+from reconciler.providers.base import Allocation, Allowance, Cluster, Conversion, Feature, Provision, Reading
 from reconciler.providers.runner import CommandRunner
-from reconciler.providers.slurm import account, coordinators, defaults, kinds, limits, members, renewal
+from reconciler.providers.slurm import (
+    account,
+    coordinators,
+    counters,
+    defaults,
+    kinds,
+    limits,
+    members,
+    periodic,
+    renewal,
+)
 from reconciler.providers.slurm.cluster import SlurmCluster
 from reconciler.providers.slurm.names import RULES, clean_text
+from reconciler.state import waldur
 from reconciler.state.diff import Change
 from reconciler.state.facts import Resource
 from reconciler.state.managed import Managed
-from reconciler.state.model import Desired, Obj, State
+from reconciler.state.model import Desired, Note, Obj, State
 from reconciler.state.names import fold
 from reconciler.state.units import UnitError, to_amount, to_units
 from reconciler.state.values import UNMANAGED, Refused, Unless, Value, Wanted, Within, numbers_of
@@ -112,6 +124,7 @@ class Slurm:
         _unreadable(desired, actual)
         if isinstance(cluster, SlurmCluster):
             renewal.look(desired, reading, cluster.usage(config), allocations, today)
+            desired.warnings += _forgotten(cluster, allocations)
 
     def settle(self, changes: Iterable[Change], actual: State) -> list[Change]:
         """Default accounts that have to move, or stay, now that guards have spoken."""
@@ -147,6 +160,25 @@ class Slurm:
             elif name not in known or _units(known[name], component) != minutes:
                 found[name] = to_amount(minutes, component.unit_factor)
         return found
+
+
+def _forgotten(cluster: SlurmCluster, allocations: Sequence[Allocation]) -> list[Note]:
+    """What follows from how slurmctld itself forgets usage, once for each offering."""
+    ruled = {a.offering.name: a for a in allocations if a.terms is not None}
+    if not ruled or Feature.COUNTERS not in cluster.features:
+        return []
+    try:
+        by_itself = counters.forgetting(counters.settings_of(cluster.runner))
+    except ReconcileError:
+        return []  # who needs slurmctld says so
+    return [
+        Note(waldur.offering(name), text, name)
+        for name, a in ruled.items()
+        if a.terms is not None
+        for text in periodic.forgotten(
+            a.terms.span.kind, a.terms.rules.limit_type, by_itself, reset=a.terms.rules.reset
+        )
+    ]
 
 
 def _units(amount: object, component: Component) -> int | None:

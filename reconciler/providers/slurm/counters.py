@@ -38,7 +38,7 @@ class Counters:
 
 def read(runner: CommandRunner, today: date) -> Counters:
     """Counters of all accounts, in two calls. Raises :class:`ReadError`."""
-    settings = dict(_SETTING.findall(_said(runner, "show", "config")))
+    settings = settings_of(runner)
     kind = settings.get("PriorityType", "")
     if kind != "priority/multifactor":
         return Counters(None, f"slurmctld keeps no usage: PriorityType is {kind or 'unknown'}")
@@ -56,6 +56,31 @@ def read(runner: CommandRunner, today: date) -> Counters:
         return Counters(None, f"slurmctld resets its counters too often (PriorityUsageResetPeriod = {reset})")
     minutes, allocated = _counted(runner)
     return Counters(since, "", minutes, allocated, _minutes(settings.get("PriorityCalcPeriod", "")))
+
+
+@dataclass(frozen=True)
+class Forgetting:
+    """How slurmctld's counters fall by themselves: ``half_life`` and ``period`` in slurm.conf's words, empty: never."""
+
+    half_life: str = ""
+    period: str = ""
+    kind: str = ""
+
+
+def forgetting(settings: Mapping[str, str]) -> Forgetting:
+    """What ``scontrol show config`` says of it."""
+    half_life = settings.get("PriorityDecayHalfLife", "")
+    period = settings.get("PriorityUsageResetPeriod", "NONE").upper()
+    return Forgetting(
+        half_life if half_life.strip("0:-") else "",
+        "" if period == "NONE" else period,
+        settings.get("PriorityType", ""),
+    )
+
+
+def settings_of(runner: CommandRunner) -> Mapping[str, str]:
+    """``scontrol show config``. Raises :class:`ReadError`."""
+    return dict(_SETTING.findall(_said(runner, "show", "config")))
 
 
 def used(runner: CommandRunner) -> Mapping[str, Mapping[str, int]]:

@@ -11,7 +11,7 @@ from reconciler.errors import CommandError, ReconcileError
 from reconciler.providers.base import Reading
 from reconciler.providers.finding import Finding, Level, asked
 from reconciler.providers.runner import CommandRunner
-from reconciler.providers.slurm import dialect, ends, jobs, kinds
+from reconciler.providers.slurm import counters, dialect, ends, jobs, kinds, periodic
 from reconciler.providers.slurm.said import advice
 from reconciler.state.names import fold
 
@@ -42,6 +42,8 @@ def findings(cluster: SlurmCluster, label: str, offerings: Sequence[Offering], c
         yield _munge(subject, runner, settings)
         if daemon.ok:
             yield _rights(subject, runner, settings.get("SlurmUser", "").partition("(")[0])
+        if controller.ok:
+            yield from _periods(offerings, settings)
         if daemon.ok and controller.ok:
             yield _runaway(subject, cluster, config)
     if daemon.ok:
@@ -60,6 +62,22 @@ def _runaway(subject: str, cluster: SlurmCluster, config: Config) -> Finding:
     shown = "; ".join(f"{account}: {ends.listed(n)} of {user}" for (account, user), n in sorted(found.items()))
     text = f"slurmctld does not know what runs for slurmdbd, so usage of these accounts is not reported: {shown}"
     return Finding(subject, check, Level.WARNING, text, f"{ends.MEND}.")
+
+
+def _periods(offerings: Sequence[Offering], settings: Mapping[str, str]) -> Iterator[Finding]:
+    """Whether slurmctld keeps what is used as long as periodic limits are for; policies of Waldur show in the plan."""
+    by_itself = counters.forgetting(settings)
+    for offering in offerings:
+        about = offering.backend_settings.periodic_limits
+        if not about.enabled:
+            continue
+        sold = {c.limit_period for c in offering.backend_components.values() if c.limit_period}
+        kind = sold.pop() if len(sold) == 1 else about.period
+        found = periodic.forgotten(kind, about.limit_type, by_itself, reset=about.raw_usage_reset)
+        text = "; ".join(found) or "slurmctld keeps what is used until it is reset"
+        hint = "See docs/periodic.md." if found else ""
+        level = Level.WARNING if found else Level.OK
+        yield Finding(f"offering {offering.name}", "periodic limits", level, text, hint)
 
 
 def _binaries(subject: str, runner: CommandRunner) -> Iterator[Finding]:

@@ -13,9 +13,10 @@ from fractions import Fraction
 from math import ceil
 
 from reconciler.config import Component, Offering
+from reconciler.providers.slurm.counters import Forgetting
 from reconciler.providers.slurm.limits import Term
 from reconciler.state.names import fold
-from reconciler.state.periodic import MINUTES, Balance, Terms, graced, weight
+from reconciler.state.periodic import MINUTES, MONTH, QUARTER, YEAR, Balance, Terms, graced, weight
 from reconciler.state.units import LARGEST, UnitError
 
 #: which field a limit type means
@@ -173,7 +174,7 @@ def arithmetic(offering: Offering, terms: Terms, component: Component, term: Ter
     balance, rules = terms.balances[term.component], terms.rules
     amount = f"{number(balance.base)} {component.waldur_unit} ({term.place})"
     if balance.carried:
-        amount += f" + {number(balance.carried)} carried over from {terms.span.previous}"
+        amount += f" + {number(balance.carried)} carried over"
     times = f" x (1 + {number(rules.grace)})" if rules.grace else ""
     during = f" / {terms.span.days} days" if rules.limit_type == "GrpTRES" else ""
     return [
@@ -186,3 +187,30 @@ def number(amount: Fraction | None) -> str:
     """A fraction as people read it, with at most six decimals."""
     text = f"{float(amount or 0):.6f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def forgotten(kind: str, limit_type: str, by_itself: Forgetting, *, reset: bool) -> list[str]:
+    """What follows where SLURM forgets usage by itself, or where nothing ever does although limits are of a period.
+
+    ``kind`` of period; ``reset``: usage is reset with each of them.
+    """
+    if by_itself.kind and by_itself.kind != "priority/multifactor":
+        return [f"slurmctld keeps no usage (PriorityType={by_itself.kind}), so no limit of {limit_type} holds"]
+    found = []
+    if by_itself.half_life:
+        found.append(
+            f"usage decays (PriorityDecayHalfLife={by_itself.half_life}), so more than the limit of a period can be "
+            "used in it: set it to 0"
+        )
+    own = {MONTH: "MONTHLY", QUARTER: "QUARTERLY", YEAR: "YEARLY"}.get(kind, "")
+    if by_itself.period and by_itself.period != own:
+        found.append(
+            f"slurmctld itself resets usage {by_itself.period} (PriorityUsageResetPeriod), and limits are for a "
+            f"period of kind {kind}"
+        )
+    if own and not (reset or by_itself.period or by_itself.half_life):
+        found.append(
+            f"limits are for a period of kind {kind} and nothing ever resets usage (raw_usage_reset is off, "
+            "PriorityUsageResetPeriod=NONE): once a limit is reached no job of its account runs again"
+        )
+    return found

@@ -1,0 +1,133 @@
+"""What periodic policies give each account, how much of it is used, and when it will be, at the present rate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+from fractions import Fraction
+from zoneinfo import ZoneInfo
+
+from reconciler.config import Offering
+from reconciler.cycle.world import Site, World
+from reconciler.desired.periodic import terms_of
+from reconciler.errors import ReconcileError
+from reconciler.providers.base import Allocation, Allowance
+from reconciler.state.facts import Facts
+from reconciler.state.names import fold
+from reconciler.state.periodic import Balance, Span, Terms
+
+#: how far ahead a date is told
+_HORIZON = timedelta(days=3660)
+
+
+@dataclass(frozen=True)
+class Allotted:
+    """One account in one period.
+
+    ``used``: by component, as the portal knows it, in its units; ``counted``: in the unit of the thresholds, by the
+    cluster's own counters where they are known, else by the portal's usage; ``threshold_on``, ``grace_on``: the day on
+    which these are reached at the present rate, None where they are not in sight.
+    """
+
+    offering: Offering
+    allocation: Allocation
+    terms: Terms
+    allowance: Allowance
+    used: Mapping[str, Fraction] = field(default_factory=dict)
+    counted: int | None = None
+    threshold_on: date | None = None
+    grace_on: date | None = None
+
+
+def allotted(
+    site: Site, world: World, allocations: Iterable[Allocation], period: str = "", only: str = ""
+) -> list[Allotted]:
+    """All accounts under a policy; ``period``: another one than today's. Raises :class:`ReconcileError`."""
+    found: list[Allotted] = []
+    asked: dict[str, tuple[Facts, Mapping[str, Mapping[str, Mapping[str, Fraction]]]]] = {}
+    for allocation in allocations:
+        offering, resource = allocation.offering, allocation.resource
+        if allocation.terms is None or (only and not _is(allocation, only)):
+            continue
+        if offering.name not in asked:
+            asked[offering.name] = _asked(site, world, offering, period)
+        facts, used = asked[offering.name]
+        terms = terms_of(offering, resource, facts)
+        if terms is None:
+            continue
+        one = replace(allocation, terms=terms)
+        allowance = site.backend.allowance(one)
+        if allowance is None:
+            continue
+        months = used.get(resource.uuid, {})
+        spent = {
+            name: sum((months.get(str(m), {}).get(name, Fraction(0)) for m in terms.span.months), Fraction(0))
+            for name in terms.balances
+        }
+        found.append(_projected(site, world, Allotted(offering, one, terms, allowance, spent)))
+    return found
+
+
+def _asked(
+    site: Site, world: World, offering: Offering, period: str
+) -> tuple[Facts, Mapping[str, Mapping[str, Mapping[str, Fraction]]]]:
+    """An offering's facts for a period, and what was used in it."""
+    facts, policies = world.facts[offering.name], site.portals[offering.name].policies
+    if period and facts.span is not None:
+        try:
+            span = Span.parse(period, facts.span.kind)
+        except ValueError as error:
+            raise ReconcileError(f"offering {offering.name}: --period {error}") from None
+        months = span.previous.months if span.previous is not None else ()
+        before = policies.used(months) if policies is not None and months else {}
+        facts = replace(facts, span=span, used=before)
+    months = facts.span.months if facts.span is not None else ()
+    return facts, policies.used(months) if policies is not None and months else {}
+
+
+def _is(allocation: Allocation, name: str) -> bool:
+    resource = allocation.resource
+    return fold(name) in (allocation.account, resource.uuid, fold(resource.name))
+
+
+def known(allocations: Sequence[Allocation], only: str) -> None:
+    """Raise :class:`ReconcileError` where no account under a policy has this name."""
+    if not any(_is(a, only) and a.terms is not None for a in allocations):
+        raise ReconcileError(f"account {only!r}: no periodic limits are known for it", "See `reconcile limits show`.")
+
+
+def _projected(site: Site, world: World, one: Allotted) -> Allotted:
+    """With what is used of its thresholds, and when they are reached."""
+    counted = one.allowance.used
+    start, end, today = one.terms.span.start, one.terms.span.following, world.today
+    present = start is not None and start <= today and (end is None or today < end.first.first)
+    if counted is None or not present:
+        balances = {name: Balance(amount) for name, amount in one.used.items()}
+        as_used = replace(one.allocation, terms=replace(one.terms, balances=balances))
+        reckoned = site.backend.allowance(as_used)
+        counted = (reckoned.threshold or 0) if reckoned is not None else 0
+    if not present or start is None:
+        return replace(one, counted=counted)
+    zone = ZoneInfo(world.config.timezone)
+    elapsed = world.now - datetime(start.year, start.month, start.day, tzinfo=zone)
+    last = (end.first.first if end is not None else date.max) - timedelta(days=1)
+    reached = [_reached(counted, limit, elapsed, world.now, last) for limit in _limits(one.allowance)]
+    return replace(one, counted=counted, threshold_on=reached[0], grace_on=reached[1])
+
+
+def _limits(allowance: Allowance) -> tuple[int | None, int | None]:
+    return allowance.threshold, allowance.grace
+
+
+def _reached(used: int, limit: int | None, elapsed: timedelta, now: datetime, last: date) -> date | None:
+    """The day on which something is used up; None beyond the period."""
+    if limit is None:
+        return None
+    if used >= limit:
+        return now.date()
+    if not used or elapsed <= timedelta(0):
+        return None
+    left = elapsed * ((limit - used) / used)
+    day = (now + left).date() if left < _HORIZON else date.max
+    return day if day <= last else None
