@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from reconciler.apply import homes
+from reconciler.apply import homes, policies
 from reconciler.apply.commands import ClusterWriter
 from reconciler.apply.portal import Fulfilment
 from reconciler.apply.record import Listener, Outcome, Record
@@ -16,7 +16,10 @@ from reconciler.store.journal import Run
 
 
 class Executor:
-    """Applies plans to one cluster. ``last_usage``: what is to be known once its jobs have ended."""
+    """Applies plans to one cluster.
+
+    ``last_usage``: what is to be known once its jobs have ended; ``absent``: what portals have no place for.
+    """
 
     def __init__(
         self,
@@ -25,12 +28,14 @@ class Executor:
         portals: Mapping[str, Portal] | None = None,
         run: Run | None = None,
         last_usage: Callable[[Record], None] = lambda record: None,
+        absent: Mapping[str, frozenset[str]] | None = None,
     ) -> None:
         self.cluster = cluster
         self.listener = listener
         self.portals = portals or {}
         self.journal_run = run
         self.last_usage = last_usage
+        self.absent = absent or {}
 
     def apply(
         self, plan: Plan, reading: Reading, *, moved: Mapping[Address, str] | None = None, only_shown: bool = False
@@ -48,4 +53,5 @@ class Executor:
         homes.write(self.cluster.runner, self.record)
         self.last_usage(self.record)
         portal.after_cluster()
+        policies.report(self.record, self.portals, self.absent)
         return self.record.outcome

@@ -36,7 +36,8 @@ class Outcome:
 
     ``final``: failures that another try cannot mend; ``left``: what somebody else finished meanwhile; ``stopped``:
     failures that are none, as a signal came before they were begun; ``absent``: by offering, fields that its portal
-    has no place for; ``faults``: what could not be shown or written down as it should be, which changed nothing.
+    has no place for; ``unreported``: by offering, why it could not be told what ran; ``faults``: what could not be
+    shown or written down as it should be, which changed nothing.
     """
 
     done: dict[Address, float] = field(default_factory=dict)
@@ -45,6 +46,7 @@ class Outcome:
     left: dict[Address, str] = field(default_factory=dict)
     applied: list[Change] = field(default_factory=list)
     absent: dict[str, set[str]] = field(default_factory=dict)
+    unreported: dict[str, str] = field(default_factory=dict)
     stopped: set[Address] = field(default_factory=set)
     faults: list[Fault] = field(default_factory=list)
 
@@ -66,6 +68,7 @@ class Record:
         self.by_address = {c.address: c for c in plan.changes}
         self._listener = listener or (lambda event, change, seconds, text: None)
         self._started: dict[Address, float] = {}
+        self.commands: dict[Address, list[str]] = {}  # what was run for an object, as the journal has it
         self._disproved: set[Address] = set()
 
     def revise(self, gone: Collection[Address], fresh: Sequence[Change], told: Told) -> None:
@@ -99,6 +102,8 @@ class Record:
             except StoppedError as error:
                 self.stop(fresh, error.message)
                 raise
+        for change in changes:
+            self.commands.setdefault(change.address, []).append(command)
         for change in fresh:
             self._started[change.address] = time.monotonic()
             self._tell(Event.START, change, 0.0, "")

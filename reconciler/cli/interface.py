@@ -166,6 +166,8 @@ class Interface:
             names = ", ".join(sorted(fields))
             text = f"offering {offering}: this Waldur has no place for {names} of resources; not tried again for a week"
             self.warn(text)
+        for offering, why in sorted(outcome.unreported.items()):
+            self.warn(f"offering {offering}: Waldur was not told what ran for its periodic policy: {why}")
         if self.json:
             counts = (added, changed, removed, failed)
             self._show("the result", lambda: _write(events.change_summary("apply", *counts)), "")

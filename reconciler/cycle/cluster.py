@@ -219,12 +219,18 @@ class Cluster:
             with self.journal.run(plan.config_digest, len(plan.changes), stop) as run:
                 since = datetime.fromisoformat(plan.created)
                 last = LastUsage(self.accounting, since, plan.allowed, elsewhere=self._lock.usage_elsewhere, stop=stop)
-                executor = Executor(self.cluster, listener, self.portals, run, last)
+                executor = Executor(self.cluster, listener, self.portals, run, last, self._absent())
                 outcome = executor.apply(plan, reading, moved=stale, only_shown=checked)
                 run.failed = bool(outcome.failures)
                 run.left = len(outcome.applied) < len(executor.record.plan.changes)
             self._applied(outcome, planned.world if planned is not None else None)
             return outcome
+
+    def _absent(self) -> Mapping[str, frozenset[str]]:
+        """What portals have no place for; what cannot be remembered is tried again."""
+        with suppress(ReconcileError):
+            return self.memory.absent(self.clock().date())
+        return {}
 
     def _again(self, plan: Plan) -> tuple[Reading, Plan, dict[Address, str]]:
         """The cluster at this moment, the plan with what portals hold now, and what moved since it was made."""

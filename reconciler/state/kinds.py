@@ -23,6 +23,7 @@ class Role(Enum):
     PERSON = "person"  # a user, beside their memberships; key: the user's name
     RIGHT = "right"  # that a user has on an account, beside using it; key: account and user
     BUDGET = "budget"  # of an account, as an object of its own; key: the account's name
+    SETTING = "setting"  # of an account, kept elsewhere than it; key: the account's name
     CATALOG = "catalog"  # what others refer to by name
     PORTAL = "portal"
     HOST = "host"
@@ -92,7 +93,8 @@ class Kind:
     amount; ``description``: the one that says for people what an
     account is; ``drained``: values with which a member
     begins nothing new; ``limits``: fields that bound what may be used, of which an object may have some from
-    others; ``renews``: the field with which the counters of what is used begin anew, which nobody can take back.
+    others; ``ruled``: fields that a periodic policy may own; ``renews``: the field with which the counters of what is
+    used begin anew, which nobody can take back.
     """
 
     name: str
@@ -110,6 +112,7 @@ class Kind:
     description: str = ""
     drained: Mapping[str, Value] = field(default_factory=dict)
     limits: tuple[str, ...] = ()
+    ruled: tuple[str, ...] = ()
     renews: str = ""
     by_name: dict[str, Field] = field(init=False, repr=False, compare=False)
 

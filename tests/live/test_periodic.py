@@ -309,6 +309,28 @@ def test_a_reset_that_slurmctld_did_not_take_is_no_success(begun: Site, tmp_path
     assert counted(slurm, "a_one", "cpu") == 0
 
 
+# ---------------------------------------------------------------------- told to Waldur
+
+
+def test_what_ran_is_reported_where_the_token_may(world: Site) -> None:
+    """Staff alone may on most servers: that is noticed and said once."""
+    site, portal, slurm = world
+    policy(portal)
+    done = site("apply", "--auto-approve")
+    assert done.code == 0 and "no place for command results of periodic policies" in done.both, done.both
+    portal.world["staff"] = True
+    portal.edit("one", limits={"cpu": 900})
+    assert "command results" not in applied(site)
+    assert not portal.world.get("reports"), "not asked again for a week"
+    shutil.rmtree(site.directory / "state")
+    portal.edit("one", limits={"cpu": 1200})
+    applied(site)
+    (told,) = portal.world["reports"]
+    assert (told["resource_uuid"], told["success"], told["mode"]) == (uid("resource", "one"), True, "production")
+    assert any("set fairshare=600 GrpTRESMins=" in c for c in told["commands_executed"])
+    assert slurm.shown("a_one", "Fairshare") == "600"
+
+
 # ---------------------------------------------------------------------- cost
 
 

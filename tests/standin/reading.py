@@ -184,3 +184,14 @@ async def policies(request: Request) -> Response:
         return HTMLResponse(HTML_404, 404)
     rows = [made("policy", {"scope_uuid": WORLD["offering"]["uuid"], **p}) for p in WORLD.get("policies", [])]
     return page(filtered(rows, request, ("scope_uuid",)), request)
+
+
+@router.post("/api/marketplace-slurm-periodic-usage-policies/{uuid}/report-command-result/")
+async def report_command_result(uuid: str, request: Request) -> Response:
+    """Staff alone may, as the server's source has it."""
+    if old_server():
+        return HTMLResponse(HTML_404, 404)
+    if not WORLD.get("staff"):
+        return denied()
+    WORLD.setdefault("reports", []).append({"policy": uuid, **await request.json()})
+    return JSONResponse({"detail": "Command result recorded."})

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from reconciler.config import BackendSettings, Config
 from reconciler.providers.base import Allocation, Allowance, Provision
-from reconciler.providers.slurm import limits, periodic
+from reconciler.providers.slurm import kinds, limits, periodic
 from reconciler.providers.slurm.periodic import FIELDS, Level, Reckoned
 from reconciler.state.names import fold
 from reconciler.state.periodic import Terms
@@ -65,10 +65,23 @@ def _periodic(allocation: Allocation, terms: Terms, config: Config) -> Provision
     }
     if terms.rules.reset and terms.span.months:
         values["usage_period"] = IfKnown(str(terms.span))
+    if offering.backend_settings.periodic_limits.emulator_mode:  # all of that is somebody else's there
+        values |= dict.fromkeys(kinds.EMULATED.by_name.keys() & values.keys(), UNMANAGED)
     notes += [*(found.notes if found else ()), *([level.why] if level is not None and level.rank is None else ())]
     squeezed = resource.paused or resource.downscaled or bool(level and level.rank)
     how = [*_arithmetic(allocation), *([level.why] if level is not None and level.rank else [])]
     return Provision(values, tuple(how), tuple(f'resource "{resource.name}": {n}' for n in notes), squeezed)
+
+
+def emulated(allocation: Allocation, terms: Terms) -> dict[str, Wanted]:
+    """The same settings for an emulator: limits of the policy's type, fairshare, and the period."""
+    plain, _ = limits.of_resource(allocation.offering, allocation.resource, without=terms.balances)
+    wanted, found = _limits(allocation, terms, plain)
+    numbers = wanted if isinstance(wanted, Refused) or found is None else dict(found.limits)
+    values: dict[str, Wanted] = {FIELDS[terms.rules.limit_type]: numbers, "fairshare": terms.fairshare}
+    if terms.rules.reset and terms.span.months:
+        values["usage_period"] = str(terms.span)
+    return values
 
 
 def _limits(allocation: Allocation, terms: Terms, plain: Wanted) -> tuple[Wanted, Reckoned | None]:

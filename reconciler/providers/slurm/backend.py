@@ -15,6 +15,7 @@ from reconciler.providers.slurm import (
     coordinators,
     counters,
     defaults,
+    emulator,
     kinds,
     limits,
     members,
@@ -47,7 +48,14 @@ class Slurm:
 
     def open(self, name: str | None, runner: CommandRunner, config: Config) -> SlurmCluster:
         """One cluster; nothing is asked yet."""
-        return SlurmCluster(runner, name, config.timezone)
+        urls = [
+            about.emulator_base_url.rstrip("/")
+            for o in config.offerings
+            if o.cluster_name == fold(name or "")
+            and (about := o.backend_settings.periodic_limits).emulator_mode
+            and about.enabled is not False
+        ]
+        return SlurmCluster(runner, name, config.timezone, urls[0] if urls else "")
 
     # ------------------------------------------------------------------ what is wanted
 
@@ -124,6 +132,7 @@ class Slurm:
         _unreadable(desired, actual)
         if isinstance(cluster, SlurmCluster):
             renewal.look(desired, reading, cluster.usage(config), allocations, today)
+            emulator.want(desired, reading, allocations)
             desired.warnings += _forgotten(cluster, allocations)
 
     def settle(self, changes: Iterable[Change], actual: State) -> list[Change]:

@@ -12,7 +12,7 @@ from reconciler.providers.base import Bulk, Feature, Jobs, Reading, Stuck, Verdi
 from reconciler.providers.command import Command
 from reconciler.providers.finding import Finding
 from reconciler.providers.runner import CommandRunner, Result
-from reconciler.providers.slurm import counters, dialect, doctor, ends, jobs, load, said, write
+from reconciler.providers.slurm import counters, dialect, doctor, emulator, ends, jobs, kinds, load, said, write
 from reconciler.providers.slurm.read import SlurmReader
 from reconciler.providers.slurm.usage import SacctSource
 from reconciler.state.diff import Change
@@ -23,11 +23,12 @@ from reconciler.state.model import State
 class SlurmCluster:
     """One cluster; ``name`` as configured, None where it is not."""
 
-    def __init__(self, runner: CommandRunner, name: str | None, zone: str) -> None:
+    def __init__(self, runner: CommandRunner, name: str | None, zone: str, emulator_url: str = "") -> None:
         self.runner = dialect.introduced(runner)
         self._dialect = dialect.of(runner)
         self.reader = SlurmReader(runner, name)
         self._zone = zone
+        self._emulator_url = emulator_url
 
     @property
     def name(self) -> str:
@@ -41,7 +42,10 @@ class SlurmCluster:
 
     def read(self) -> Reading:
         """Everything, checked. Raises :class:`ReadError`."""
-        return self.reader.read()
+        reading = self.reader.read()
+        if self._emulator_url:
+            reading.state.update(emulator.read(self.runner, self._emulator_url))
+        return reading
 
     def told_name(self) -> str:
         """What slurmdbd calls it. Raises :class:`ReadError`."""
@@ -94,7 +98,12 @@ class SlurmCluster:
 
     def commands(self, step: Sequence[Change], cluster: str) -> list[Command]:
         """One step of a plan as sacctmgr takes it."""
-        return write.commands(step, cluster, self.runner)
+        settings = [c for c in step if c.address.kind == kinds.EMULATED.name]
+        own = [c for c in step if c.address.kind != kinds.EMULATED.name]
+        return [
+            *write.commands(own, cluster, self.runner),
+            *(emulator.command(c, self._emulator_url) for c in settings),
+        ]
 
     def bulk(self, changes: Sequence[Change], actual: State, cluster: str) -> Bulk | None:
         """Many new accounts and associations as a single ``load``, once the QoS are there."""

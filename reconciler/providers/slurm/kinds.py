@@ -131,6 +131,7 @@ ACCOUNT = Kind(
     budget="grp_tres_mins",
     description="description",
     limits=("grp_tres_mins", "max_tres_mins", "grp_tres"),
+    ruled=("grp_tres_mins", "max_tres_mins", "grp_tres", "fairshare", "usage_period"),
     renews="usage_period",
 )
 ASSOCIATION = Kind(
@@ -157,7 +158,22 @@ USER = Kind(
 )
 COORDINATOR = Kind("slurm.coordinator", ("account", "user"), 4, Role.RIGHT, (), _its_account)
 
-declare(QOS, ACCOUNT, ASSOCIATION, USER, COORDINATOR)
+_PERIODIC = ("grp_tres_mins", "max_tres_mins", "grp_tres")
+EMULATED = Kind(
+    "slurm.emulated",
+    ("account",),
+    5,
+    Role.SETTING,
+    (
+        *(f for f in _LIMITS if f.name in {*_PERIODIC, "fairshare"}),
+        Field("usage_period", compare.IF_KNOWN, "the period for which its raw usage was reset last"),
+    ),
+    _its_account,
+    ruled=(*_PERIODIC, "fairshare", "usage_period"),
+    renews="usage_period",
+)
+
+declare(QOS, ACCOUNT, ASSOCIATION, USER, COORDINATOR, EMULATED)
 waldur.tell(
     (Field("qos", compare.SET, "backend metadata: QoS of the account"), "qos"),
     (Field("fairshare", compare.SHARE, "backend metadata: fairshare of the account"), "fairshare"),

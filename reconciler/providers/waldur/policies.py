@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 from reconciler.errors import ReadError, RulesError
-from reconciler.providers.waldur.errors import AbsentError, WaldurError
+from reconciler.providers.waldur.errors import AbsentError, WaldurError, answered
 from reconciler.providers.waldur.lists import Lists
 from reconciler.providers.waldur.rows import PolicyRow, UsageRow, undashed
 from reconciler.providers.waldur.usages import USAGES
@@ -62,7 +62,7 @@ class Policies:
         return found
 
     def report(self, policy: str, resource: str, commands: Sequence[str], error: str) -> None:
-        """Tell what was run. Raises :class:`WaldurError`; one that is ``withheld`` where this token may not."""
+        """Tell what was run. Raises :class:`WaldurError`; of a server that takes none, that it is gone."""
         body = {
             "resource_uuid": resource,
             "success": not error,
@@ -70,12 +70,10 @@ class Policies:
             "mode": "production",
             "commands_executed": list(commands),
         }
-        self.lists.client.action(POLICIES, policy, "report-command-result", body)
-
-
-def refused(error: Exception) -> bool:
-    """Whether a server takes no reports, or not from this token."""
-    return isinstance(error, AbsentError) or (isinstance(error, WaldurError) and error.withheld)
+        try:
+            self.lists.client.action(POLICIES, policy, "report-command-result", body)
+        except AbsentError as absent:
+            raise answered(f"POST {POLICIES}/…/report-command-result/", 404, absent.message) from None
 
 
 def _rules(row: PolicyRow) -> Rules:
