@@ -120,7 +120,22 @@ offerings:
       ldap: {}
       execution_mode: cli
       rest_api: {}
-      periodic_limits: {enabled: true, qos_levels: {default: normal}}
+      periodic_limits:
+        enabled: true
+        emulator_mode: false
+        emulator_base_url: http://localhost:8080
+        limit_type: MaxTRESMins
+        tres_billing_enabled: true
+        billing_weights: {cpu: 1.0, gpu: 10.0}
+        tres_billing_weights: {mem: 0.1}
+        qos_levels: {default: normal, slowdown: slowdown, blocked: blocked}
+        fairshare_decay_half_life: 15
+        raw_usage_reset: true
+        default_grace_ratio: 0.2
+        default_carryover_enabled: true
+        carryover_factor: 50
+        period: month
+        units: cluster
       cscs_dwdi_api_url: https://dwdi
       cscs_dwdi_client_id: x
       cscs_dwdi_client_secret: x

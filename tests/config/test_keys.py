@@ -29,13 +29,14 @@ def keys(document: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]
         here = (*path, key)
         if path and path[-1] in UNCHECKED:
             continue
-        if not isinstance(key, int) and (not path or path[-1] not in ("backend_components", "target_components")):
+        if not isinstance(key, int) and (not path or path[-1] not in NAMED):
             yield here
         if isinstance(value, dict | list):
             yield from keys(value, here)
 
 
-UNCHECKED = {"log_shipping", "event_processing", "observable_object_types", "periodic_limits", "qos_management"}
+NAMED = ("backend_components", "target_components", "billing_weights", "tres_billing_weights")
+UNCHECKED = {"log_shipping", "event_processing", "observable_object_types", "qos_management"}
 CHECKED = [SITE_AGENT_0_5_6, EVERY_KEY, DWDI_PLUGIN_0_1_0]
 
 

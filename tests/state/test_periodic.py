@@ -109,6 +109,23 @@ def test_carryover_by_decay_as_older_releases_have_it() -> None:
     assert decay(Fraction(30), 30) == Fraction(1, 2)
 
 
+def test_the_month_of_the_documents() -> None:
+    """docs/periodic.md, "One month, from order to reset"."""
+    rules, one = Rules("policy", limit_type="GrpTRESMins", weights={"cpu": Fraction(1)}), offering("cluster")
+    month = {
+        (1000, 0): (500, 108_000, 90_000),
+        (1000, 700): (433, 93_600, 78_000),
+        (2000, 700): (1000, 216_000, 180_000),
+        (2000, 1560): (813, 175_680, 146_400),
+    }
+    for (bought, before), (share, limit, threshold) in month.items():
+        found = of(rules, {"cpu": bought}, {"2026-10": {"cpu": before}})
+        given_ = reckoned(one, found)
+        assert given_.thresholds is not None
+        assert (found.fairshare, given_.limits["cpu"], given_.limits["billing"]) == (share, limit, limit)
+        assert given_.thresholds.slowdown == threshold
+
+
 # ---------------------------------------------------------------------- in the cluster's units
 
 
