@@ -39,7 +39,7 @@ def diagnose(
     for cluster in served:
         try:
             with options.progress(verbose=False) as progress:
-                planned = cluster.plan(usage=False, progress=progress)
+                planned = cluster.plan(usage=False, counts=True, progress=progress)
                 report = explain(planned, account, cluster.backend)
                 if report is None:
                     continue

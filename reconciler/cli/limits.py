@@ -11,6 +11,7 @@ from reconciler.cli import options
 from reconciler.cli.interface import FAILED, Interface
 from reconciler.cycle import allowances, simulation
 from reconciler.cycle.allowances import Allotted
+from reconciler.cycle.simulation import Simulation
 from reconciler.errors import ReconcileError
 from reconciler.plan.document import document
 from reconciler.plan.model import Plan
@@ -46,7 +47,7 @@ def show(
     for cluster in options.chosen_clusters(config, offering):
         try:
             with options.progress(verbose=False) as progress:
-                planned = cluster.plan(usage=False, progress=progress)
+                planned = cluster.plan(usage=False, counts=True, progress=progress)
                 if planned.world is not None:
                     rows += allowances.allotted(
                         cluster.site, planned.world, planned.built.allocations, period, only=account
@@ -94,23 +95,27 @@ def simulate(
     """
     config = options.configuration(config_path)
     wanted = simulation.settings(given or ())
-    plans: list[Plan] = []
+    found: list[Simulation] = []
     problems: list[ReconcileError] = []
     for cluster in options.chosen_clusters(config, offering):
         try:
             with options.progress(verbose=False) as progress:
-                planned = cluster.plan(usage=False, progress=progress)
+                planned = cluster.plan(usage=False, counts=True, progress=progress)
                 if planned.world is not None:
-                    plans.append(simulation.simulated(planned.world, wanted, account))
+                    found.append(simulation.simulated(planned.world, wanted, account))
         except ReconcileError as error:
             problems.append(ReconcileError(f"cluster {cluster.label}: {error.message}", error.hint))
     interface = Interface(json_output=False, no_color=no_color)
     if json_output:
-        typer.echo(json.dumps(document(plans, [str(p) for p in problems], interface.faults), indent=2))
+        plans = document([one.plan for one in found], [str(p) for p in problems], interface.faults)
+        reached = [r for one in found for r in render.reached_document(one.reached)]
+        typer.echo(json.dumps({**plans, "waldur_actions": reached}, indent=2))
     else:
-        for one in plans:
+        for one, reached_ in ((s.plan, s.reached) for s in found):
             title = f"Simulation for {one.title}: {', '.join(given or ()) or 'the policy of today'}"
             interface.plan(one, title=title, nothing="No changes: this policy gives every account what it has.")
+            for line in render.reached(reached_):
+                interface.say(line)
             interface.say(_summary(one))
     for problem in problems:
         options.complain(problem.message, problem.hint)

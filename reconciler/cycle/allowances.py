@@ -15,7 +15,7 @@ from reconciler.errors import ReconcileError
 from reconciler.providers.base import Allocation, Allowance
 from reconciler.state.facts import Facts
 from reconciler.state.names import fold
-from reconciler.state.periodic import Balance, Span, Terms
+from reconciler.state.periodic import Balance, Span, Terms, percent
 
 #: how far ahead a date is told
 _HORIZON = timedelta(days=3660)
@@ -27,7 +27,8 @@ class Allotted:
 
     ``used``: by component, as the portal knows it, in its units; ``counted``: in the unit of the thresholds, by the
     cluster's own counters where they are known, else by the portal's usage; ``threshold_on``, ``grace_on``: the day on
-    which these are reached at the present rate, None where they are not in sight.
+    which these are reached at the present rate, None where they are not in sight; ``percent``: how much is used as
+    the portal reckons it, which decides about its flags.
     """
 
     offering: Offering
@@ -38,6 +39,11 @@ class Allotted:
     counted: int | None = None
     threshold_on: date | None = None
     grace_on: date | None = None
+
+    @property
+    def percent(self) -> Fraction:
+        """As the portal's own evaluation."""
+        return percent(self.terms, self.used)
 
 
 def allotted(

@@ -161,12 +161,17 @@ class Cluster:
         mode: Mode = Mode.ALL,
         allowed: frozenset[str] = frozenset(),
         usage: bool = True,
+        counts: bool = False,
         progress: Progress = silent,
     ) -> Planned:
-        """Read both sides and compare. Raises :class:`ReadError`; nothing is changed."""
+        """Read both sides and compare. Raises :class:`ReadError`; nothing is changed.
+
+        ``counts``: what the cluster counts at this moment is to be shown.
+        """
         with without_collector():
             asked = Asked(targets, offering, mode, allowed)
             world = World.of(self.site, self.label, self.memory, allowed, progress)
+            world.counts = counts
             self._learnt = world.reading.cluster
             world.label = self.label
             world.sources = parts.sources(world)

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from reconciler.config import Offering
 from reconciler.cycle.world import World
 from reconciler.desired.built import Built
 from reconciler.desired.periodic import configured, span_of
-from reconciler.errors import ReconcileError, RulesError
+from reconciler.errors import DeniedError, ReconcileError, RulesError
 from reconciler.providers.base import Feature, Past
+from reconciler.providers.portal import Policies
 from reconciler.state import waldur
 from reconciler.state.diff import Change
 from reconciler.state.facts import Facts
 from reconciler.state.kinds import KINDS
 from reconciler.state.model import Note
 from reconciler.state.names import fold
+from reconciler.state.periodic import Announced, Rules, Span
 from reconciler.state.values import UNMANAGED, Except, IfKnown, Wanted, Within, numbers_of
 
 
@@ -28,6 +31,10 @@ def ruled(world: World, offering: Offering, facts: Facts) -> Facts:
     policies = world.site.portals[offering.name].policies
     try:
         rules = policies.rules() if policies is not None else None
+    except DeniedError as error:
+        text = f"whether it has a periodic usage policy is not known, so it counts as none: {error.message}"
+        facts = replace(facts, notes=(*facts.notes, Note(waldur.offering(offering.name), text, offering.name)))
+        rules = None
     except RulesError as error:
         note = Note(waldur.offering(offering.name), f"{error.message}: limits are left as they are", offering.name)
         held = tuple(replace(r, limits_unsure=True) for r in facts.resources)
@@ -39,7 +46,16 @@ def ruled(world: World, offering: Offering, facts: Facts) -> Facts:
     span = span_of(rules, offering, facts, world.today)
     months = span.previous.months if span.previous is not None and rules.carryover else ()
     used = policies.used(months) if policies is not None and months else {}
-    return replace(facts, rules=rules, span=span, used=used)
+    return replace(facts, rules=rules, span=span, used=used, announced=_announced(policies, rules, span))
+
+
+def _announced(policies: Policies | None, rules: Rules, span: Span) -> Mapping[str, Announced]:
+    """What the portal made of its policy, to compare; where it does not tell there is nothing to compare."""
+    if policies is None or not rules.uuid or span.start is None:
+        return {}
+    with suppress(ReconcileError):
+        return policies.announced(rules.uuid, span.start)
+    return {}
 
 
 @dataclass
@@ -50,22 +66,27 @@ class Known:
     renewed: Mapping[str, str] = field(default_factory=dict)
     counted: Mapping[str, Mapping[str, int]] | None = None
     unknown: str = ""
+    announced: Mapping[str, Announced] = field(default_factory=dict)
 
     def of(self, account: str) -> Past:
         """The part of one account; one that the cluster's counters do not know yet has counted nothing."""
         counted = None if self.counted is None else self.counted.get(account, {})
-        return Past(self.limits.get(account, {}), self.renewed.get(account, ""), counted, self.unknown)
+        told = self.announced.get(account)
+        return Past(self.limits.get(account, {}), self.renewed.get(account, ""), counted, self.unknown, told)
 
 
 def known(world: World, notes: list[Note]) -> Known:
     """Ask memory, and the cluster's counters where something depends on them; what cannot be told is noted once."""
     ruled_ = [s for s in world.sources if s.facts.rules is not None]
-    found = Known(world.seen.limits, world.seen.renewed)
+    announced = {account: told for s in ruled_ for account, told in s.facts.announced.items()}
+    found = Known(world.seen.limits, world.seen.renewed, announced=announced)
+    by_usage = any(s.offering.backend_settings.periodic_limits.qos_levels for s in ruled_)
     if Feature.COUNTERS not in world.site.cluster.features:
         found.unknown = "this cluster counts nothing"
+        text = f"QoS cannot follow live usage (periodic_limits.qos_levels): {found.unknown}"
+        notes += [Note(waldur.offering(s.offering.name), text, s.offering.name) for s in ruled_ if by_usage]
         return found
-    by_usage = any(s.offering.backend_settings.periodic_limits.qos_levels for s in ruled_)
-    if not by_usage and not _ends(world, found):
+    if not (by_usage or (world.counts and ruled_) or _ends(world, found)):
         return found
     try:
         found.counted = world.consumed()
@@ -73,7 +94,8 @@ def known(world: World, notes: list[Note]) -> Known:
         found.unknown = error.message
     if found.counted is not None and not any(any(counts.values()) for counts in found.counted.values()):
         # no note: a new cluster has nothing to count
-        return Known(found.limits, found.renewed, None, "nothing is counted of anybody: it may have started just now")
+        why = "nothing is counted of anybody: it may have started just now"
+        return replace(found, counted=None, unknown=why)
     if found.unknown:
         text = f"live usage is unknown, so no QoS is loosened and no counter begins anew: {found.unknown}"
         notes += [Note(waldur.offering(s.offering.name), text, s.offering.name) for s in ruled_]

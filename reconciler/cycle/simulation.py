@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from reconciler.config.periodic import LIMIT_TYPES
@@ -18,7 +18,7 @@ from reconciler.errors import ReconcileError
 from reconciler.plan.model import Plan
 from reconciler.state.model import Desired, Obj
 from reconciler.state.names import fold
-from reconciler.state.periodic import MONTH, QUARTER, TOTAL, YEAR, Rules
+from reconciler.state.periodic import MONTH, QUARTER, TOTAL, YEAR, Rules, Span, percent, triggers
 from reconciler.state.units import UnitError, decimal
 from reconciler.state.values import UNMANAGED, plain, target
 
@@ -42,7 +42,26 @@ def settings(given: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def simulated(world: World, given: Mapping[str, str], only: str = "") -> Plan:
+@dataclass(frozen=True)
+class Reached:
+    """An account that reaches other actions of the portal: its percentage and the strictest action, now and then."""
+
+    account: str
+    percent: Fraction
+    action: str
+    other_percent: Fraction
+    other_action: str
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """The plan that another policy would make, and what the portal itself would do about its usage of now."""
+
+    plan: Plan
+    reached: tuple[Reached, ...]
+
+
+def simulated(world: World, given: Mapping[str, str], only: str = "") -> Simulation:
     """What would change of the accounts (``only``: of one) if the policy were another. Raises ``ReconcileError``."""
     before = _built(world, world.sources)
     named = {r.uuid for account, (_, r) in before.resources.items() if fold(only) in (account, r.uuid, fold(r.name))}
@@ -56,7 +75,31 @@ def simulated(world: World, given: Mapping[str, str], only: str = "") -> Plan:
     draft.add(wanted, state)
     offerings = tuple(s.offering.name for s in world.sources)
     about = About(world.reading.cluster, offerings, world.config.digest, world.now, resources=len(ours))
-    return plan_of(draft, about, Asked())
+    return Simulation(plan_of(draft, about, Asked()), tuple(_reached(world, before, after)))
+
+
+def _reached(world: World, before: Built, after: Built) -> Iterator[Reached]:
+    """Accounts of which the portal would think otherwise."""
+    terms = {a.account: a.terms for a in before.allocations}
+    used: dict[tuple[str, Span], Mapping[str, Mapping[str, Mapping[str, Fraction]]]] = {}
+    for one in after.allocations:
+        old, new = terms.get(one.account), one.terms
+        if old is None or new is None:
+            continue
+        numbers = []
+        for each in (old, new):
+            key = (one.offering.name, each.span)
+            policies = world.site.portals[one.offering.name].policies
+            if key not in used:
+                used[key] = policies.used(each.span.months) if policies is not None and each.span.months else {}
+            months = used[key].get(one.resource.uuid, {})
+            spent: dict[str, Fraction] = {}
+            for amounts in (months.get(str(m), {}) for m in each.span.months):
+                spent |= {name: spent.get(name, Fraction(0)) + n for name, n in amounts.items()}
+            share = percent(each, spent)
+            numbers.append((share, next(iter(triggers(share, each.rules)), "")))
+        if numbers[0][1] != numbers[1][1]:
+            yield Reached(one.account, *numbers[0], *numbers[1])
 
 
 def _built(world: World, sources: Sequence[Source]) -> Built:

@@ -60,6 +60,7 @@ class World:
     sources: tuple[Source, ...] = ()
     reported: bool = False  # usage was looked after, as far as it went
     to_report: frozenset[Address] = field(default_factory=frozenset)
+    counts: bool = False  # what counts now is to be shown, also where nothing is decided by it
     past: Callable[[str], Past] = lambda account: Past()
     _consumed: Mapping[str, Mapping[str, int]] | None = None
 

@@ -71,8 +71,9 @@ def screen(changes: Sequence[Change], desired: Desired, setting: Setting, asks: 
     )
     found = _deletions(changes, case)
     kept, held = _unordered(found.changes, desired, setting, asks)
-    kept = below_used(kept, desired, setting.guards, setting.allowed, asks)
+    # a reset that is blocked leaves what was used, which a lower limit may be below
     kept = renewals.late(kept, desired, setting.guards, setting.allowed)
+    kept = below_used(kept, desired, setting.guards, setting.allowed, asks)
     if moving := money.moving(kept):
         kept = money.doubted(kept, asks.disproved(moving), setting.guards, setting.allowed)
         desired.warnings += money.unusual(kept, setting.actual)

@@ -24,7 +24,7 @@ from reconciler.state.facts import Resource
 from reconciler.state.managed import Managed
 from reconciler.state.model import Desired, State
 from reconciler.state.names import name_problem
-from reconciler.state.periodic import Terms
+from reconciler.state.periodic import Announced, Terms
 from reconciler.state.tree import Shape
 from reconciler.state.values import Value, Wanted
 
@@ -117,13 +117,15 @@ class Past:
     """What is known of an account beside the reading of its cluster.
 
     ``limits``: by field, what of it was set here before; ``renewed``: the last period for which its counters began
-    anew; ``counted``: what they have counted since, None where nobody can tell, ``unknown`` says why.
+    anew; ``counted``: what they have counted since, None where nobody can tell, ``unknown`` says why; ``announced``:
+    what the portal itself made of its policy.
     """
 
     limits: Mapping[str, frozenset[str]] = field(default_factory=dict)
     renewed: str = ""
     counted: Mapping[str, int] | None = None
     unknown: str = ""
+    announced: Announced | None = None
 
 
 @dataclass(frozen=True)

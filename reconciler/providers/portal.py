@@ -13,7 +13,7 @@ from reconciler.state.diff import Change
 from reconciler.state.facts import Claim, Facts, Order, Project, Resource
 from reconciler.state.model import Address, State
 from reconciler.state.period import Period
-from reconciler.state.periodic import Rules
+from reconciler.state.periodic import Announced, Rules
 
 
 class Source(Protocol):
@@ -99,6 +99,9 @@ class Policies(Protocol):
 
     def used(self, months: Sequence[Period]) -> Mapping[str, Mapping[str, Mapping[str, Fraction]]]:
         """What resources used, by month and component, with what else the answer held. Raises ``ReadError``."""
+
+    def announced(self, policy: str, since: date) -> Mapping[str, Announced]:
+        """What the portal itself made of a policy since a day, by account. Raises ``ReadError``."""
 
     def report(self, policy: str, resource: str, commands: Sequence[str], error: str) -> None:
         """Tell what was run for a resource, and what went wrong with it. Raises ``ReadError``, ``RefusedError``."""

@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from datetime import date
 
 from reconciler.cycle.allowances import Allotted
+from reconciler.cycle.simulation import Reached
 from reconciler.render.policy import amount, balance, facts
 from reconciler.render.table import Column, Fit, Table
 from reconciler.render.usage import bar, inert, percentage
+from reconciler.state.periodic import triggers
 
 _COLUMNS = (
     "offering", "account", "resource", "period", "component", "unit", "base", "previous_usage", "carryover", "total",
@@ -37,12 +39,13 @@ def components(rows: Sequence[Allotted]) -> Table:
 
 def thresholds(rows: Sequence[Allotted]) -> Table:
     """Where each account stands, and when it will be slowed down or blocked."""
-    numbers = ("fairshare", "used", "threshold", "grace")
+    numbers = ("fairshare", "used", "threshold", "grace", "Waldur %")
     columns = [Column("account"), Column("period"), *(Column(n, Fit.WHOLE, right=True) for n in numbers)]
     made = Table([*columns, Column("unit"), Column("threshold on", Fit.WHOLE), Column("grace on", Fit.WHOLE)])
     for row in rows:
         given = row.allowance
         cells = [str(row.terms.fairshare), _text(row.counted), _text(given.threshold), _text(given.grace)]
+        cells.append(f"{float(row.percent):.0f}")
         unit = f"{given.unit}-minutes" if given.unit else "-"
         dates = [_day(row.threshold_on), _day(row.grace_on)]
         made.add([row.allocation.account, str(row.terms.span), *cells, unit, *dates])
@@ -87,12 +90,39 @@ def document(rows: Sequence[Allotted], problems: Sequence[str]) -> str:
                 for name, one in row.terms.balances.items()
             },
             "counted": row.counted,
+            "usage_percentage": round(float(row.percent), 2),
+            "would_trigger": list(triggers(row.percent, row.terms.rules)),
             "threshold_on": _iso(row.threshold_on),
             "grace_on": _iso(row.grace_on),
         }
         for row in rows
     ]
     return json.dumps({"format_version": "1.0", "limits": listed, "errors": list(problems)}, indent=2)
+
+
+def reached(rows: Sequence[Reached]) -> list[str]:
+    """Whose usage of now the portal would judge otherwise, a line each."""
+    return [
+        f"{row.account}: today {float(row.percent):.0f} % are used ({_action(row.action)} in Waldur), "
+        f"then {float(row.other_percent):.0f} % ({_action(row.other_action)})"
+        for row in rows
+    ]
+
+
+def _action(word: str) -> str:
+    return {"pause": "paused", "downscale": "slowed down", "notify": "notified"}.get(word, "nothing is done")
+
+
+def reached_document(rows: Sequence[Reached]) -> list[dict[str, object]]:
+    """The same as JSON."""
+    return [
+        {
+            "account": row.account,
+            "usage_percentage": [round(float(row.percent), 2), round(float(row.other_percent), 2)],
+            "action": [row.action, row.other_action],
+        }
+        for row in rows
+    ]
 
 
 def _used(row: Allotted, name: str) -> str:

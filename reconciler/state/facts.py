@@ -9,7 +9,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from reconciler.state.model import Address, Note, State
-from reconciler.state.periodic import Rules, Span
+from reconciler.state.periodic import Announced, Rules, Span
 
 # Waldur's words, ResourceState and OfferingUserState of its REST API
 OK, ERRED, CREATING, UPDATING = "OK", "Erred", "Creating", "Updating"
@@ -131,6 +131,7 @@ class Facts:
     rules: Rules | None = None  # of what may be used in a period, where there are any
     span: Span | None = None  # the period of today, by those rules
     used: Mapping[str, Mapping[str, Mapping[str, Fraction]]] = field(default_factory=dict)  # resource, month, component
+    announced: Mapping[str, Announced] = field(default_factory=dict)  # what the portal made of the rules, by account
     staff: bool | None = None  # whether past months of every component may be set; None where nobody asked
 
 

@@ -113,6 +113,15 @@ class Rules:
         return 1 + (self.grace or Fraction(0))
 
 
+@dataclass(frozen=True)
+class Announced:
+    """What the portal itself made of a policy for an account, last on a day: minutes by its own names, and a share."""
+
+    day: date
+    fairshare: int | None = None
+    limits: Mapping[str, int] = field(default_factory=dict)
+
+
 #: weights of a policy that has none of its own: a node of 64 cores, 512 GB and 4 GPUs is one in each of them
 WEIGHTS = {"CPU": Fraction(1, 64), "Mem": Fraction(1, 512), "GRES/gpu": Fraction(1, 4)}
 
@@ -216,6 +225,12 @@ def percent(terms: Terms, used: Mapping[str, Fraction]) -> Fraction:
 
     whole = weighed(terms.totals)
     return 100 * weighed(used) / whole if whole else Fraction(0)
+
+
+def triggers(used: Fraction, rules: Rules) -> tuple[str, ...]:
+    """Which of its actions the portal takes at this percentage, the strictest first."""
+    bounds = {"pause": 100 * rules.leeway, "downscale": Fraction(100), "notify": Fraction(80)}
+    return tuple(word for word, least in bounds.items() if used >= least)
 
 
 def _known(found: Fraction | None) -> Fraction:

@@ -73,6 +73,15 @@ def test_what_another_policy_would_do_is_shown_and_not_done(site: Program) -> No
     assert "1 of 3 accounts would change" in text and "cpu = 36000 -> 72000" in text
 
 
+def test_whom_waldur_would_slow_down_or_pause(site: Program) -> None:
+    """550 hours of 500 are used: beyond any threshold, and beyond a grace of 5 % as well."""
+    done = site("limits", "simulate", "--set", "grace_ratio=0.05")
+    assert "a_busy: today 110 % are used (slowed down in Waldur), then 110 % (paused)" in done.out
+    more = site("limits", "simulate", "--set", "limits.cpu=5000", "--json")
+    told = {r["account"]: r["action"] for r in json.loads(more.out)["waldur_actions"]}
+    assert told["a_busy"] == ["downscale", ""]
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [

@@ -12,10 +12,14 @@ from typing import Any
 
 import pytest
 
+from reconciler.apply.record import Outcome
+from reconciler.config import load
+from reconciler.cycle.cluster import Cluster
 from reconciler.state.periodic import MONTH, Span
+from tests.bench.live import fill
 from tests.conftest import Program
-from tests.fakes import KILLS, around, in_front, log, on
-from tests.live.conftest import Site, Slurm
+from tests.fakes import KILLS, PASS, READS, around, in_front, log, nth, on
+from tests.live.conftest import CLUSTER, Site, Slurm
 from tests.standin.portal import StandIn, uid
 
 THIS = Span.of(MONTH, datetime.now(UTC).date())
@@ -257,19 +261,53 @@ def test_counters_begin_anew_once(begun: Site) -> None:
     assert counted(slurm, "a_one", "cpu") >= 4, "a lost store resets nothing twice"
 
 
+def test_a_month_ends(world: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By an injected clock: in the next month's first cycle counters begin anew, and what was left comes on top."""
+    site, portal, slurm = world
+    policy(portal, tres_billing_weights={"CPU": 1})
+    applied(site)
+    works(slurm)
+    was_last_month(slurm)
+    used(portal, THIS, 700)
+    later = THIS.following
+    assert later is not None
+    began = datetime(later.first.year, later.first.month, 1, 0, 10, tzinfo=UTC)
+    monkeypatch.setenv("SLURM_CONF", slurm.environment["SLURM_CONF"])
+    config = load(site.write())
+
+    def cycle(moment: datetime) -> Outcome:
+        cluster = Cluster(config, CLUSTER, config.offerings, config.reconcile.runner, lambda: moment)
+        planned = cluster.plan()
+        with cluster.locked():
+            cluster.remember(planned)
+            return cluster.apply(planned.plan, planned=planned)
+
+    (change, *_), failures = (done := cycle(began)).applied, done.failures
+    assert not failures and {"usage_period", "fairshare"} <= set(change.changed())
+    assert (change.after or {})["usage_period"] == str(later)
+    assert counted(slurm, "a_one", "cpu") == 0
+    assert slurm.shown("a_one", "Fairshare,GrpTRESMins") == "433|billing=1560,cpu=1560"
+    works(slurm)
+    assert not [c for c in cycle(began + timedelta(days=20)).applied if c.kind.renews in c.changed()]
+    assert counted(slurm, "a_one", "cpu") >= 4
+
+
+@pytest.mark.parametrize("number", [1, 2])
 @pytest.mark.parametrize("place", KILLS)
-def test_kill_9_around_the_reset_never_resets_twice(begun: Site, tmp_path: Path, place: str) -> None:
+def test_kill_9_around_the_reset_never_resets_twice(begun: Site, tmp_path: Path, place: str, number: int) -> None:
+    """The first command resets, the second one sets the limits of the new period."""
     site, _portal, slurm = begun
-    around(tmp_path / "bin", "sacctmgr", on("*RawUsage*", KILLS[place]))
+    writes = nth(tmp_path / "writes", number, KILLS[place])
+    around(tmp_path / "bin", "sacctmgr", on(READS, PASS), writes)
     died = site.process("apply", "--auto-approve", PATH=in_front(tmp_path / "bin"))
     assert died.code == -9, died.both
-    if place == "inside":
+    reset = number == 2 or place != "before"
+    if reset:
         slurm.eventually(lambda: counted(slurm, "a_one", "cpu") == 0, "what was begun goes on")
-    if place != "before":
         works(slurm)
     assert site("apply", "--auto-approve").code == 0
     left = counted(slurm, "a_one", "cpu")
-    assert left == 0 if place == "before" else left >= 4, "what was used since is not forgiven"
+    assert left >= 4 if reset else left == 0, "what was used since is not forgiven"
     assert site("plan", "--detailed-exitcode").code == 0
 
 
@@ -334,19 +372,32 @@ def test_what_ran_is_reported_where_the_token_may(world: Site) -> None:
 # ---------------------------------------------------------------------- cost
 
 
-def test_a_steady_cycle_costs_the_same_however_many_accounts(levels: Site) -> None:
-    site, portal, slurm = levels
-    for number in range(20):
-        portal.resource(f"more{number}", limits={"cpu": 4})
-    applied(site)
+def test_a_steady_cycle_costs_the_same_however_many_accounts(site: Program, portal: StandIn, slurm: Slurm) -> None:
+    """The targets at 100 accounts with 10 users each: 7 processes, 35 requests, no write."""
+    fill(portal, 100)
+    policy(portal, carryover_enabled=True)
+    site.document["offerings"][0]["backend_settings"]["periodic_limits"] = {"qos_levels": {}}
+    assert site("apply", "--auto-approve").code == 0
     calls = site.directory / "calls"
     for name in ("sacctmgr", "sacct", "scontrol", "squeue"):
         around(site.directory / "bin", name, log(calls, f"{name} $*"))
     portal.forget()
     done = site("apply", "--auto-approve", PATH=in_front(site.directory / "bin"))
-    assert done.code == 0, done.both
+    assert done.code == 0 and "No changes" in done.out, done.both
     ran, requests = calls.read_text().splitlines(), portal.log()
     assert len(ran) <= 7, ran
     assert not [c for c in ran if " modify " in c or " add " in c]
     assert len(requests) <= 35 and {r["method"] for r in requests} == {"GET"}, requests
-    assert slurm.shown("a_more3", "GrpTRESMins") == "billing=124,cpu=124"
+    assert slurm.shown("a_r99", "Fairshare") == "49"
+
+
+def test_what_follows_from_slurms_own_settings_is_said(world: Site) -> None:
+    """slurm.conf resets nothing by itself, and the policy does not either."""
+    site, portal, _slurm = world
+    policy(portal, raw_usage_reset=False)
+    assert "nothing ever resets usage" in site("plan").out
+    limits = {"enabled": True, "raw_usage_reset": False}
+    site.document["offerings"][0]["backend_settings"]["periodic_limits"] = limits
+    assert "nothing ever resets usage" in site("doctor").out
+    limits["raw_usage_reset"] = True
+    assert "slurmctld keeps what is used until it is reset" in site("doctor").out

@@ -182,6 +182,8 @@ async def projects(uuid: str, request: Request) -> Response:
 async def policies(request: Request) -> Response:
     if old_server():
         return HTMLResponse(HTML_404, 404)
+    if WORLD.get("policies_denied"):
+        return denied()
     rows = [made("policy", {"scope_uuid": WORLD["offering"]["uuid"], **p}) for p in WORLD.get("policies", [])]
     return page(filtered(rows, request, ("scope_uuid",)), request)
 
@@ -195,3 +197,11 @@ async def report_command_result(uuid: str, request: Request) -> Response:
         return denied()
     WORLD.setdefault("reports", []).append({"policy": uuid, **await request.json()})
     return JSONResponse({"detail": "Command result recorded."})
+
+
+@router.get("/api/marketplace-slurm-periodic-usage-policies/{uuid}/command-history/")
+async def command_history(uuid: str) -> Response:
+    """What Waldur told agents, as recorded; an answer without X-Result-Count."""
+    if old_server():
+        return HTMLResponse(HTML_404, 404)
+    return JSONResponse([r for r in WORLD.get("command_history", []) if r.get("policy", uuid) == uuid])

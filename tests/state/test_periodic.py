@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date
 from fractions import Fraction
 from typing import Any
@@ -11,8 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.config import Offering
+from reconciler.config import Config, Offering
+from reconciler.config.periodic import QosLevels
+from reconciler.providers.base import Allocation, Past
+from reconciler.providers.slurm import kinds
+from reconciler.providers.slurm.account import provision
 from reconciler.providers.slurm.periodic import Thresholds, level, reckoned
+from reconciler.state.diff import diff
+from reconciler.state.facts import Resource
+from reconciler.state.model import Desired, Obj
 from reconciler.state.periodic import MONTH, QUARTER, TOTAL, YEAR, Rules, Span, Terms, decay, percent, terms
 from reconciler.state.units import UnitError
 
@@ -228,3 +236,65 @@ def test_any_two_moments_of_a_period_give_the_same(
     again = Span.of(span.kind, day)
     usage = {str(last(span).months[0]): {"cpu": used}}
     assert again == span and terms(rules, again, {"cpu": base}, usage) == terms(rules, span, {"cpu": base}, usage)
+
+
+# ---------------------------------------------------------------------- as fields of an account
+
+numbers = st.dictionaries(st.sampled_from(["cpu", "mem", "gres/gpu", "billing", "node"]), st.integers(0, 10**6))
+names = st.sampled_from(["normal", "slowdown", "paused", "other"])
+present = st.fixed_dictionaries(
+    {
+        "fairshare": st.integers(1, 1000),
+        "grp_tres_mins": numbers,
+        "max_tres_mins": numbers,
+        "grp_tres": numbers,
+        "qos": st.frozensets(names, min_size=1),
+        "default_qos": names | st.just(""),
+        "usage_period": st.none() | st.sampled_from(["earlier", "2026-10", "2026-11"]),
+    }
+)
+
+
+@given(
+    policies,
+    hours,
+    hours,
+    present,
+    st.none() | st.integers(0, 10**9),
+    st.booleans(),
+    st.booleans(),
+    st.dictionaries(st.sampled_from(["max_tres_mins", "grp_tres"]), st.frozensets(st.sampled_from(["cpu", "mem"]))),
+)
+def test_a_second_apply_has_nothing_to_do(
+    rules: Rules,
+    base: Fraction,
+    used: Fraction,
+    there: Mapping[str, Any],
+    counted: int | None,
+    paused: bool,
+    downscaled: bool,
+    ours: Mapping[str, frozenset[str]],
+) -> None:
+    """From whatever an account has, one change makes it so, whatever counts and whichever flags are set."""
+    about = offering("cluster", cpu=HOUR)
+    levels = about.backend_settings.periodic_limits.model_copy(update={"qos_levels": QosLevels()})
+    settings = about.backend_settings.model_copy(
+        update={"periodic_limits": levels, "qos_paused": "paused", "qos_downscaled": "slowdown"}
+    )
+    resource = Resource("u", "one", "one", "OK", "a", "p", "c", limits={"cpu": float(base)})
+    resource = replace(resource, paused=paused, downscaled=downscaled)
+    counts = None if counted is None else {"billing": counted, "node": counted}
+    found = provision(
+        Allocation(
+            about.model_copy(update={"backend_settings": settings}), resource, "a", "p",
+            terms=of(rules, {"cpu": float(base)}, {"2026-10": {"cpu": float(used)}}),
+            past=Past(limits=ours, counted=counts, unknown="" if counts else "down"),
+        ),
+        Config(offerings=(about,)),
+    )  # fmt: skip
+    address = kinds.account("a")
+    wanted = Desired({address: Obj(found.values)})
+    for present_ in (there, {"parent": "p"}):
+        changes = diff(wanted, {address: Obj(present_)})
+        after = next((c.after for c in changes if not c.blocked), None) or present_
+        assert diff(wanted, {address: Obj(dict(after))}) == []

@@ -38,7 +38,7 @@ def provision(allocation: Allocation, config: Config) -> Provision:
     wanted, notes = limits.of_resource(allocation.offering, resource) if allocation.limited else (UNMANAGED, [])
     values = {
         "grp_tres_mins": wanted,
-        **_cleared(allocation, "grp_tres_mins"),
+        **({} if resource.limits_unsure else _cleared(allocation, "grp_tres_mins")),
         "fairshare": UNMANAGED if terms else limits.fairshare(config.reconcile.fairshare, resource),
         **qos(allocation, config, level=_unknown(allocation, "it is being updated")),
     }
@@ -67,7 +67,9 @@ def _periodic(allocation: Allocation, terms: Terms, config: Config) -> Provision
         values["usage_period"] = IfKnown(str(terms.span))
     if offering.backend_settings.periodic_limits.emulator_mode:  # all of that is somebody else's there
         values |= dict.fromkeys(kinds.EMULATED.by_name.keys() & values.keys(), UNMANAGED)
-    notes += [*(found.notes if found else ()), *([level.why] if level is not None and level.rank is None else ())]
+    notes += found.notes if found else ()
+    if past.announced is not None and found is not None:
+        notes += filter(None, [periodic.disagreement(offering, terms, past.announced)])
     squeezed = resource.paused or resource.downscaled or bool(level and level.rank)
     how = [*_arithmetic(allocation), *([level.why] if level is not None and level.rank else [])]
     return Provision(values, tuple(how), tuple(f'resource "{resource.name}": {n}' for n in notes), squeezed)

@@ -16,7 +16,7 @@ from reconciler.config import Component, Offering
 from reconciler.providers.slurm.counters import Forgetting
 from reconciler.providers.slurm.limits import Term
 from reconciler.state.names import fold
-from reconciler.state.periodic import MINUTES, MONTH, QUARTER, YEAR, Balance, Terms, graced, weight
+from reconciler.state.periodic import MINUTES, MONTH, QUARTER, YEAR, Announced, Balance, Terms, graced, weight
 from reconciler.state.units import LARGEST, UnitError
 
 #: which field a limit type means
@@ -25,6 +25,8 @@ BILLING, NODE = "billing", "node"
 #: TRESBillingWeights of memory are per GB, and SLURM counts MB
 _PER_WEIGHT = {"mem": 1024}
 _DAY = 24 * MINUTES
+# the portal's binary fractions, cut off twice
+_ROUNDING = 2
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,29 @@ def _thresholds(offering: Offering, terms: Terms, billing: Fraction | None) -> T
         return None
     blocked = None if rules.grace is None else graced(whole, rules, binary=as_portal(offering))
     return Thresholds(unit, int(whole), blocked)
+
+
+def disagreement(offering: Offering, terms: Terms, announced: Announced) -> str:
+    """Where the portal itself came to other numbers, by more than rounding: both, and the likely reason; or nothing."""
+    settings = offering.backend_settings
+    about = settings.periodic_limits.model_copy(update={"units": "portal"})
+    there = offering.model_copy(update={"backend_settings": settings.model_copy(update={"periodic_limits": about})})
+    ours: dict[str, int] = dict(reckoned(there, terms).limits)
+    told = dict(announced.limits)
+    if announced.fairshare is not None:
+        ours["fairshare"], told["fairshare"] = terms.fairshare, announced.fairshare
+    other = {n: value for n, value in told.items() if abs(value - ours.get(n, 0)) > _ROUNDING}
+    if not other:
+        return ""
+    words = ", ".join(f"{n} {value} (here {ours.get(n, 'nothing')})" for n, value in sorted(other.items()))
+    lacking = [n for n in other if n not in ours and n not in (BILLING, "fairshare")]
+    if lacking:
+        why = f"backend_components of the configuration lack {', '.join(lacking)}, or sell it otherwise"
+    elif terms.rules.carryover and terms.span.previous is not None:
+        why = f"the limit, or the usage of {terms.span.previous}, changed since, or components differ"
+    else:
+        why = "the limit changed since, or components differ"
+    return f"Waldur itself reckoned {words} on {announced.day}, in its own units: {why}"
 
 
 # ---------------------------------------------------------------------- the QoS that live usage calls for

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import date
 from fractions import Fraction
 
 from reconciler.errors import ReadError, RulesError
 from reconciler.providers.waldur.errors import AbsentError, WaldurError, answered
 from reconciler.providers.waldur.lists import Lists
-from reconciler.providers.waldur.rows import PolicyRow, UsageRow, undashed
+from reconciler.providers.waldur.rows import CommandRow, PolicyRow, UsageRow, undashed
 from reconciler.providers.waldur.usages import USAGES
+from reconciler.state.names import fold
 from reconciler.state.period import Period
-from reconciler.state.periodic import MONTH, QUARTER, TOTAL, YEAR, Rules
+from reconciler.state.periodic import MONTH, QUARTER, TOTAL, YEAR, Announced, Rules
 
 POLICIES = "marketplace-slurm-periodic-usage-policies"
 #: Waldur's PolicyPeriod
@@ -27,11 +30,14 @@ class Policies:
         self.lists = lists
 
     def rules(self) -> Rules | None:
-        """The offering's periodic usage policy; None where it has none or the server knows no policies."""
+        """The offering's periodic usage policy; None where it has none or the server knows no policies.
+
+        Raises :class:`WaldurDeniedError` where this token may not know, :class:`RulesError` for one that is unusable.
+        """
         try:
             rows = self.lists.client.periodic_usage_policies(self.lists.uuid)
         except WaldurError as error:
-            if error.withheld:
+            if error.status == 404:
                 return None
             raise
         mine = [r for r in rows if undashed(r.get("scope_uuid")) == self.lists.uuid]
@@ -59,6 +65,25 @@ class Policies:
             row = self.lists.parsed(USAGES, UsageRow, raw)
             month = found[row.resource_uuid][str(Period(row.billing_period.year, row.billing_period.month))]
             month[row.type] = month.get(row.type, Fraction(0)) + Fraction(row.usage)
+        return found
+
+    def announced(self, policy: str, since: date) -> Mapping[str, Announced]:
+        """What the portal itself told agents of accounts since a day: its last hundred commands, oldest first."""
+        url = self.lists.client._build_resource_url(POLICIES, policy, "command-history")
+        rows = self.lists.client._get(url, valid_states=[200])
+        found: dict[str, Announced] = {}
+        for raw in sorted(rows if isinstance(rows, list) else (), key=lambda r: str(r.get("executed_at"))):
+            row = self.lists.parsed(f"{POLICIES}/…/command-history", CommandRow, raw)
+            if row.executed_at is None or row.executed_at < since:
+                continue
+            account, about = fold(str(row.parameters.get("account"))), found
+            share, limits = row.parameters.get("fairshare"), row.parameters.get("limits")
+            known = about.get(account, Announced(row.executed_at))
+            if row.command_type == "fairshare" and isinstance(share, int):
+                about[account] = replace(known, day=row.executed_at, fairshare=share)
+            elif row.command_type == "limits" and isinstance(limits, dict):
+                whole = {str(k): n for k, n in limits.items() if isinstance(n, int)}
+                about[account] = replace(known, day=row.executed_at, limits=whole)
         return found
 
     def report(self, policy: str, resource: str, commands: Sequence[str], error: str) -> None:

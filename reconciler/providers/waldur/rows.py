@@ -214,6 +214,14 @@ class PolicyRow(Row):
     apply_to_all: bool = True
 
 
+class CommandRow(Row):
+    """A row of a policy's command-history: what the portal told agents to do for a resource."""
+
+    command_type: Text = ""
+    parameters: Mapped = {}
+    executed_at: Day = None
+
+
 class UserUsageRow(Row):
     """A row of marketplace-component-user-usages; ``component_usage`` is the URL of the row it is part of."""
 
