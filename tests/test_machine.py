@@ -6,6 +6,9 @@ Real are the readers, the planner, the guards, the writers, the executor, the st
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 from reconciler.cycle.cluster import Cluster
 from reconciler.providers.slurm.read import SlurmReader
@@ -14,7 +17,7 @@ from tests.machine.product import Product
 from tests.machine.rules import Machine
 from tests.machine.size import worlds
 from tests.machine.slurm import SLURM
-from tests.machine.world import NEWCOMERS, PEOPLE, STRANGERS, World
+from tests.machine.world import NEWCOMERS, PEOPLE, STRANGERS, Allocation, World, component_of
 from tests.memory.cluster import CLUSTER, MemoryCluster
 from tests.memory.runner import MemoryRunner
 from tests.memory.world import PortalsInMemory
@@ -25,10 +28,14 @@ class MemoryWorld(PortalsInMemory):
 
     product: Product = SLURM
 
+    #: beside its settings, what each offering of it has in ``backend_settings``
+    more: Mapping[str, Any] = {}
+
     def __init__(self) -> None:
         homes = {"enable_user_homedir_account_creation": True, "default_homedir_umask": "0077"}
         metered = {"reporting_backend": "slurm"}
-        super().__init__("slurm", {**metered, "backend_settings": homes}, metered)
+        both = ({**homes, **self.more}, dict(self.more))
+        super().__init__("slurm", *({**metered, "backend_settings": settings} for settings in both))
         self.slurm = MemoryCluster()
         for person in (*PEOPLE, *STRANGERS):
             self.slurm.uid(person)
@@ -98,5 +105,32 @@ class InMemory(Machine):
         return MemoryWorld()
 
 
+def as_allotted(one: Allocation, place: Mapping[str, Any]) -> None:
+    """Nothing was used last month: half of what is bought comes on top, and a fifth of grace on the whole."""
+    component, factor = component_of(one.name)
+    if one.limit is not None:
+        minutes = one.limit * factor * 3 // 2
+        assert place["grp_tres_mins"] == {component: minutes * 6 // 5}, (one, place)
+        assert place["fairshare"] == max(1, one.limit // 2), (one, place)
+    first = "paused" if one.paused else "slowdown" if one.downscaled else "normal"
+    assert first in place["qos"] or (first == "normal" and not {"paused", "slowdown"} & {*place["qos"]})
+
+
+class PeriodicWorld(MemoryWorld):
+    """The same world under a policy: limits, fairshare and counters are of a month."""
+
+    product = replace(SLURM, as_sold=as_allotted)
+    more: Mapping[str, Any] = {"periodic_limits": {"enabled": True, "tres_billing_enabled": False}}
+
+
+class Periodic(Machine):
+    """The machine under a policy."""
+
+    def make(self) -> World:
+        return PeriodicWorld()
+
+
+TestPeriodic = Periodic.TestCase
+TestPeriodic.settings = worlds(40)
 TestInMemory = InMemory.TestCase
 TestInMemory.settings = worlds(100)

@@ -75,6 +75,7 @@ class MemoryCluster:
         self.texts = {"root": ("default root account", "root")}  # they outlive their accounts
         self.qos = {"normal": "", "slowdown": "", "paused": ""}
         self.coordinators: dict[str, list[str]] = {}  # by account; they outlive associations
+        self.reset: set[str] = set()  # accounts whose counters began anew, and have counted nothing since
         self.spelling: dict[str, str] = {}  # users' names where the case is kept
         self.parameters = ""  # of slurmdbd.conf
         # a cluster that never ran a job cannot be told from a query that fails
@@ -182,7 +183,7 @@ class MemoryCluster:
 
     def _counters(self, name: str) -> str:
         """What slurmctld counts of an account: an hour where it was used."""
-        minutes = 60 if name in self.used else 0
+        minutes = 60 if name in self.used - self.reset else 0
         return f"ClusterName={CLUSTER} Account={name} UserName= GrpTRES=cpu=N(0) GrpTRESMins=cpu=N({minutes})\n"
 
     def number(self, association: tuple[str, str]) -> int:
@@ -248,7 +249,7 @@ class MemoryCluster:
                 new = replace(new, share="1" if value == "-1" else value)
             elif word in ("qos", "defaultqos"):
                 new = self._with_qos(new, word, value)
-            elif word not in ("parent", *_TEXT_WORDS):
+            elif (word, value) != ("rawusage", "0") and word not in ("parent", *_TEXT_WORDS):
                 raise AssertionError(f"not understood: {word}={value}")
         return new
 
@@ -334,6 +335,8 @@ class MemoryCluster:
             return 1, f" Parent Account {parent} doesn't exist."
         others = settings.keys() - {*_TEXT_WORDS}
         touched = there if others else []  # "Nothing modified" where it hangs there is chance on the real one
+        if "rawusage" in settings:
+            self.reset |= {below for name in touched for below in self._subtree(name)}
         for name in touched:
             self.accounts[name] = self._set(self.accounts[name], settings)
             if parent:

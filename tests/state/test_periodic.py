@@ -23,6 +23,7 @@ from reconciler.state.facts import Resource
 from reconciler.state.model import Desired, Obj
 from reconciler.state.periodic import MONTH, QUARTER, TOTAL, YEAR, Rules, Span, Terms, decay, percent, terms
 from reconciler.state.units import UnitError
+from reconciler.state.values import Refused
 
 Amounts = Mapping[str, float]
 NOVEMBER, FOURTH = Span.of(MONTH, date(2026, 11, 21)), Span.of(QUARTER, date(2026, 11, 21))
@@ -298,3 +299,28 @@ def test_a_second_apply_has_nothing_to_do(
         changes = diff(wanted, {address: Obj(present_)})
         after = next((c.after for c in changes if not c.blocked), None) or present_
         assert diff(wanted, {address: Obj(dict(after))}) == []
+
+
+NOTHING = Past()
+
+
+def given_to(type_: str, span: Span, past: Past = NOTHING) -> Mapping[str, Any]:
+    """An account with a component of a policy, and one of which the configuration says how much there is."""
+    about = offering("cluster", cpu=HOUR, mem={**HOUR, "accounting_type": "usage", "limit": 7, "unit_factor": 1})
+    resource = Resource("u", "one", "one", "OK", "a", "p", "c", limits={"cpu": 7200})
+    rules = Rules("policy", limit_type=type_, billing=False, carryover=False, grace=Fraction(0))
+    allocation = Allocation(about, resource, "a", "p", terms=of(rules, {"cpu": 7200}, {}, span), past=past)
+    return provision(allocation, Config(offerings=(about,))).values
+
+
+def test_what_no_policy_concerns_stays_minutes_whatever_the_type() -> None:
+    assert given_to("GrpTRESMins", NOVEMBER)["grp_tres_mins"] == {"cpu": 432000, "mem": 7}
+    values = given_to("GrpTRES", NOVEMBER, Past(limits={"grp_tres_mins": frozenset({"cpu", "mem"})}))
+    assert values["grp_tres"].target({}) == {"cpu": 10}
+    assert values["grp_tres_mins"].target({"cpu": 432000, "mem": 7, "node": 1}) == {"mem": 7, "node": 1}
+
+
+def test_a_limit_that_cannot_be_reckoned_frees_nobody_of_the_one_before() -> None:
+    past = Past(limits={"grp_tres_mins": frozenset({"cpu"})})
+    values = given_to("GrpTRES", Span.of(TOTAL, date(2026, 11, 1)), past)
+    assert isinstance(values["grp_tres"], Refused) and "grp_tres_mins" not in values

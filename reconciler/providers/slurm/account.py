@@ -28,6 +28,7 @@ from reconciler.state.values import (
 
 # the largest share but one, which means the parent's
 _LARGEST_SHARE = 2**31 - 2
+MINUTES = FIELDS["GrpTRESMins"]
 
 
 def provision(allocation: Allocation, config: Config) -> Provision:
@@ -50,17 +51,13 @@ def _periodic(allocation: Allocation, terms: Terms, config: Config) -> Provision
     """Limits, fairshare and counters as a policy has them, which then owns them."""
     offering, resource, past = allocation.offering, allocation.resource, allocation.past
     plain, notes = limits.of_resource(offering, resource, without=terms.balances)
-    field, share = FIELDS[terms.rules.limit_type], terms.fairshare
-    wanted, found = _limits(allocation, terms, plain)
+    limited, found = _limits(allocation, terms, plain)
     level = _unknown(allocation, "its limits cannot be reckoned")
     if level is not None and found is not None:
         level = periodic.level(allocation.account, found.thresholds, past.counted, past.unknown)
     values: dict[str, Wanted] = {
-        field: wanted,
-        **_cleared(allocation, field),
-        "fairshare": share
-        if share <= _LARGEST_SHARE
-        else Refused(_LARGEST_SHARE, f"a share of {share} is more than SLURM can hold: sell in larger units"),
+        **limited,
+        "fairshare": _share(terms.fairshare),
         **qos(allocation, config, level=level),
     }
     if terms.rules.reset and terms.span.months:
@@ -75,37 +72,53 @@ def _periodic(allocation: Allocation, terms: Terms, config: Config) -> Provision
     return Provision(values, tuple(how), tuple(f'resource "{resource.name}": {n}' for n in notes), squeezed)
 
 
+def _share(share: int) -> Wanted:
+    if share <= _LARGEST_SHARE:
+        return share
+    return Refused(_LARGEST_SHARE, f"a share of {share} is more than SLURM can hold: sell in larger units")
+
+
 def emulated(allocation: Allocation, terms: Terms) -> dict[str, Wanted]:
     """The same settings for an emulator: limits of the policy's type, fairshare, and the period."""
     plain, _ = limits.of_resource(allocation.offering, allocation.resource, without=terms.balances)
-    wanted, found = _limits(allocation, terms, plain)
-    numbers = wanted if isinstance(wanted, Refused) or found is None else dict(found.limits)
-    values: dict[str, Wanted] = {FIELDS[terms.rules.limit_type]: numbers, "fairshare": terms.fairshare}
+    field = FIELDS[terms.rules.limit_type]
+    limited, found = _limits(allocation, terms, plain)
+    wanted = limited.get(field, UNMANAGED)
+    values: dict[str, Wanted] = {
+        field: wanted if isinstance(wanted, Refused) or found is None else dict(found.limits),
+        "fairshare": _share(terms.fairshare),
+    }
     if terms.rules.reset and terms.span.months:
         values["usage_period"] = str(terms.span)
     return values
 
 
-def _limits(allocation: Allocation, terms: Terms, plain: Wanted) -> tuple[Wanted, Reckoned | None]:
-    """The limit of the policy's type, with those of components that no policy concerns."""
-    past = allocation.past
+def _limits(allocation: Allocation, terms: Terms, plain: Wanted) -> tuple[dict[str, Wanted], Reckoned | None]:
+    """The limit of the policy's type, what becomes of the other types, and the numbers behind.
+
+    ``plain``: limits of components that no policy concerns, which are minutes whatever the type.
+    """
+    field, past = FIELDS[terms.rules.limit_type], allocation.past.limits
+    if plain is UNMANAGED:
+        return {}, None
     whole = plain.wanted if isinstance(plain, Refused) else plain
     numbers = numbers_of(whole.wanted if isinstance(whole, Except) else whole)
-    if plain is UNMANAGED:
-        return UNMANAGED, None
     try:
-        found = periodic.reckoned(allocation.offering, terms, numbers)
-    except UnitError as error:
-        return Refused(numbers, str(error)), None
-    field, limited = found.field, dict(found.limits)
+        found = periodic.reckoned(allocation.offering, terms, numbers if field == MINUTES else {})
+    except UnitError as error:  # until that is mended, what another type set holds on
+        return {field: Refused({}, str(error))}, None
+    limited = dict(found.limits)
     wanted: Wanted = limited
-    if field != FIELDS["GrpTRESMins"]:  # of these an operator may have set some of their own
-        wanted = Within(limited, frozenset(limited) | past.limits.get(field, frozenset()))
+    if field != MINUTES:  # of these an operator may have set some of their own
+        wanted = Within(limited, frozenset(limited) | past.get(field, frozenset()))
     elif isinstance(whole, Except):
         wanted = Except(limited, whole.unmanaged - limited.keys())
     if isinstance(plain, Refused):
-        wanted = Refused(limited, plain.why, final=plain.final)
-    return wanted, found
+        return {field: Refused(limited, plain.why, final=plain.final)}, found
+    values = {field: wanted, **_cleared(allocation, field)}
+    if field != MINUTES and numbers:
+        values[MINUTES] = Within(numbers, frozenset(numbers) | past.get(MINUTES, frozenset()))
+    return values, found
 
 
 def allowance(allocation: Allocation) -> Allowance | None:

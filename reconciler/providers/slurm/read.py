@@ -91,7 +91,8 @@ class SlurmReader:
         for name in used:
             state[kinds.user(name)] = Obj({"default_account": users[name].default_account, "name": users[name].name})
         for name, user in users.items():
-            state |= {kinds.coordinator(a, name): Obj({}) for a in user.coordinates if a in accounts}
+            # of accounts that are not there as well: whoever had the right has it again once the account is made
+            state |= {kinds.coordinator(a, name): Obj({}) for a in user.coordinates}
         for name, flag_set in flags.items():
             state[kinds.qos(name)] = Obj({"flags": flag_set})
         catalogs = {"qos": Catalog(frozenset(flags), *_QOS), "tres": Catalog(tres, *_TRES)}
