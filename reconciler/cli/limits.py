@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
@@ -13,7 +12,6 @@ from reconciler.cycle import allowances, simulation
 from reconciler.cycle.allowances import Allotted
 from reconciler.cycle.simulation import Simulation
 from reconciler.errors import ReconcileError
-from reconciler.plan.document import document
 from reconciler.plan.model import Plan
 from reconciler.render import limits as render
 
@@ -49,22 +47,28 @@ def show(
             with options.progress(verbose=False) as progress:
                 planned = cluster.plan(usage=False, counts=True, progress=progress)
                 if planned.world is not None:
-                    rows += allowances.allotted(
+                    found = allowances.allotted(
                         cluster.site, planned.world, planned.built.allocations, period, only=account
                     )
+                    rows += found.rows
+                    problems += [ReconcileError(text) for text in found.problems]
         except ReconcileError as error:
             problems.append(ReconcileError(f"cluster {cluster.label}: {error.message}", error.hint))
+    if account and not rows and not problems:
+        problems.append(ReconcileError(f"account {account!r} has no periodic limits", "Names: reconcile limits show"))
     interface = Interface(json_output=False, no_color=no_color)
     if json_output:
         typer.echo(render.document(rows, [str(p) for p in problems]))
     elif csv_output:
         typer.echo(render.csv_text(rows), nl=False)
     elif rows:
+        if period:
+            interface.say(f"{period}, as today's limits and policy would have it\n")
         interface.table("the limits", lambda: render.components(rows))
         interface.say("")
         interface.table("the thresholds", lambda: render.thresholds(rows))
     elif not problems:
-        interface.say("No account has periodic limits." if not account else f"{account}: no periodic limits.")
+        interface.say("No account has periodic limits.")
     for problem in problems:
         options.complain(problem.message, problem.hint)
     raise typer.Exit(FAILED if problems or interface.faults.found else 0)
@@ -107,15 +111,15 @@ def simulate(
             problems.append(ReconcileError(f"cluster {cluster.label}: {error.message}", error.hint))
     interface = Interface(json_output=False, no_color=no_color)
     if json_output:
-        plans = document([one.plan for one in found], [str(p) for p in problems], interface.faults)
-        reached = [r for one in found for r in render.reached_document(one.reached)]
-        typer.echo(json.dumps({**plans, "waldur_actions": reached}, indent=2))
+        typer.echo(render.simulation_document(found, given or (), [str(p) for p in problems]))
     else:
-        for one, reached_ in ((s.plan, s.reached) for s in found):
+        for one, reached_, unruled in ((s.plan, s.reached, s.unruled) for s in found):
             title = f"Simulation for {one.title}: {', '.join(given or ()) or 'the policy of today'}"
             interface.plan(one, title=title, nothing="No changes: this policy gives every account what it has.")
             for line in render.reached(reached_):
                 interface.say(line)
+            if unruled:
+                interface.say(f"Without periodic limits, so that nothing is simulated: {', '.join(unruled)}")
             interface.say(_summary(one))
     for problem in problems:
         options.complain(problem.message, problem.hint)

@@ -66,7 +66,7 @@ class Guards(Section):
     prune_grace: Annotated[int, Field(ge=0)] = 7  # days
     prevent_downgrade: bool = False
     limit_cuts: Share = 0.9
-    late_reset: Share = 0.01  # of what an account may use in the period
+    late_reset: Share = 0.05  # of what an account may use in the period
     max_deletions: Annotated[int, Field(ge=0)] = 5
     max_deletions_share: Share = 0.1
     max_updates_share: Share = 0.3

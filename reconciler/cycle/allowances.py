@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from fractions import Fraction
@@ -11,7 +11,6 @@ from zoneinfo import ZoneInfo
 from reconciler.config import Offering
 from reconciler.cycle.world import Site, World
 from reconciler.desired.periodic import terms_of
-from reconciler.errors import ReconcileError
 from reconciler.providers.base import Allocation, Allowance
 from reconciler.state.facts import Facts
 from reconciler.state.names import fold
@@ -41,55 +40,71 @@ class Allotted:
     grace_on: date | None = None
 
     @property
-    def percent(self) -> Fraction:
-        """As the portal's own evaluation."""
-        return percent(self.terms, self.used)
+    def percent(self) -> Fraction | None:
+        """As the portal's own evaluation; None where usage is not known."""
+        return percent(self.terms, self.used) if self.used else None
+
+
+@dataclass
+class Allotments:
+    """All accounts under a policy, and why others are left out."""
+
+    rows: list[Allotted] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
 
 
 def allotted(
     site: Site, world: World, allocations: Iterable[Allocation], period: str = "", only: str = ""
-) -> list[Allotted]:
-    """All accounts under a policy; ``period``: another one than today's. Raises :class:`ReconcileError`."""
-    found: list[Allotted] = []
-    asked: dict[str, tuple[Facts, Mapping[str, Mapping[str, Mapping[str, Fraction]]]]] = {}
+) -> Allotments:
+    """All accounts under a policy; ``period``: another one than today's. Raises :class:`ReadError`."""
+    result = Allotments()
+    found = result.rows
+    asked: dict[str, tuple[Facts, Mapping[str, Mapping[str, Mapping[str, Fraction]]]] | None] = {}
     for allocation in allocations:
         offering, resource = allocation.offering, allocation.resource
         if allocation.terms is None or (only and not _is(allocation, only)):
             continue
         if offering.name not in asked:
-            asked[offering.name] = _asked(site, world, offering, period)
-        facts, used = asked[offering.name]
+            try:
+                asked[offering.name] = _asked(site, world, offering, period)
+            except ValueError as error:
+                asked[offering.name] = None
+                result.problems.append(f"offering {offering.name}: --period {error}")
+        about = asked[offering.name]
+        if about is None:
+            continue
+        facts, used = about
         terms = terms_of(offering, resource, facts)
         if terms is None:
             continue
         one = replace(allocation, terms=terms)
         allowance = site.backend.allowance(one)
-        if allowance is None:
+        if allowance is None or not terms.balances:
+            result.problems.append(f"account {allocation.account}: its limits cannot be reckoned; see `reconcile plan`")
             continue
         months = used.get(resource.uuid, {})
+        # of no period with an end nobody lists the months; what has no limit counts in Waldur's percentage as well
+        names = {n for month in months.values() for n in month} | terms.balances.keys() if terms.span.months else ()
         spent = {
             name: sum((months.get(str(m), {}).get(name, Fraction(0)) for m in terms.span.months), Fraction(0))
-            for name in terms.balances
+            for name in names
         }
         found.append(_projected(site, world, Allotted(offering, one, terms, allowance, spent)))
-    return found
+    return result
 
 
 def _asked(
     site: Site, world: World, offering: Offering, period: str
 ) -> tuple[Facts, Mapping[str, Mapping[str, Mapping[str, Fraction]]]]:
-    """An offering's facts for a period, and what was used in it."""
+    """An offering's facts for a period, and what was used in it. Raises ``ValueError`` for another kind of period."""
     facts, policies = world.facts[offering.name], site.portals[offering.name].policies
     if period and facts.span is not None:
-        try:
-            span = Span.parse(period, facts.span.kind)
-        except ValueError as error:
-            raise ReconcileError(f"offering {offering.name}: --period {error}") from None
+        span = Span.parse(period, facts.span.kind)
         months = span.previous.months if span.previous is not None else ()
-        before = policies.used(months) if policies is not None and months else {}
+        before = policies.used(months).by if policies is not None and months else {}
         facts = replace(facts, span=span, used=before)
     months = facts.span.months if facts.span is not None else ()
-    return facts, policies.used(months) if policies is not None and months else {}
+    return facts, policies.used(months).by if policies is not None and months else {}
 
 
 def _is(allocation: Allocation, name: str) -> bool:
@@ -97,23 +112,17 @@ def _is(allocation: Allocation, name: str) -> bool:
     return fold(name) in (allocation.account, resource.uuid, fold(resource.name))
 
 
-def known(allocations: Sequence[Allocation], only: str) -> None:
-    """Raise :class:`ReconcileError` where no account under a policy has this name."""
-    if not any(_is(a, only) and a.terms is not None for a in allocations):
-        raise ReconcileError(f"account {only!r}: no periodic limits are known for it", "See `reconcile limits show`.")
-
-
 def _projected(site: Site, world: World, one: Allotted) -> Allotted:
     """With what is used of its thresholds, and when they are reached."""
     counted = one.allowance.used
     start, end, today = one.terms.span.start, one.terms.span.following, world.today
-    present = start is not None and start <= today and (end is None or today < end.first.first)
-    if counted is None or not present:
-        balances = {name: Balance(amount) for name, amount in one.used.items()}
+    present = start is None or (start <= today and (end is None or today < end.first.first))
+    if (counted is None or not present) and one.used:
+        balances = {name: Balance(amount) for name, amount in one.used.items() if name in one.terms.balances}
         as_used = replace(one.allocation, terms=replace(one.terms, balances=balances))
         reckoned = site.backend.allowance(as_used)
         counted = (reckoned.threshold or 0) if reckoned is not None else 0
-    if not present or start is None:
+    if not present or start is None or counted is None:
         return replace(one, counted=counted)
     zone = ZoneInfo(world.config.timezone)
     elapsed = world.now - datetime(start.year, start.month, start.day, tzinfo=zone)

@@ -112,6 +112,8 @@ class Accounts:
         check(desired, world.reading.catalogs)
         allocations = draft.built.allocations
         site.backend.complete(desired, world.reading, managed, world.config, site.cluster, allocations, world.today)
+        if any(a.terms is not None for a in allocations):  # what live usage calls for names something as well
+            check(desired, world.reading.catalogs)
 
     def _setting(self, built: Built, world: World, claims: Mapping[str, Claim]) -> Setting:
         settings = world.config.reconcile

@@ -19,8 +19,8 @@ from reconciler.state.facts import Facts
 from reconciler.state.kinds import KINDS
 from reconciler.state.model import Note
 from reconciler.state.names import fold
-from reconciler.state.periodic import Announced, Rules, Span
-from reconciler.state.values import UNMANAGED, Except, IfKnown, Wanted, Within, numbers_of
+from reconciler.state.periodic import Announced, Rules, Span, Spent
+from reconciler.state.values import UNMANAGED, Except, Wanted, Within, numbers_of
 
 
 def ruled(world: World, offering: Offering, facts: Facts) -> Facts:
@@ -32,21 +32,43 @@ def ruled(world: World, offering: Offering, facts: Facts) -> Facts:
     try:
         rules = policies.rules() if policies is not None else None
     except DeniedError as error:
+        if settings.enabled or settings.qos_levels or _was_ruled(world, facts):
+            return _unruled(offering, facts, error.message)
         text = f"whether it has a periodic usage policy is not known, so it counts as none: {error.message}"
         facts = replace(facts, notes=(*facts.notes, Note(waldur.offering(offering.name), text, offering.name)))
         rules = None
     except RulesError as error:
-        note = Note(waldur.offering(offering.name), f"{error.message}: limits are left as they are", offering.name)
-        held = tuple(replace(r, limits_unsure=True) for r in facts.resources)
-        return replace(facts, resources=held, notes=(*facts.notes, note))
+        return _unruled(offering, facts, error.message)
     if rules is None and settings.enabled:
         rules = configured(settings)
     if rules is None:
         return facts
     span = span_of(rules, offering, facts, world.today)
     months = span.previous.months if span.previous is not None and rules.carryover else ()
-    used = policies.used(months) if policies is not None and months else {}
-    return replace(facts, rules=rules, span=span, used=used, announced=_announced(policies, rules, span))
+    spent = policies.used(months) if policies is not None and months else Spent()
+    unsure = tuple(replace(r, limits_unsure=True) if r.uuid in spent.bad else r for r in facts.resources)
+    bad = tuple(
+        Note(waldur.resource(uuid), f"its usage of {span.previous} cannot be understood: {why}", offering.name)
+        for uuid, why in spent.bad.items()
+    )
+    facts = replace(facts, resources=unsure, notes=(*facts.notes, *bad))
+    return replace(facts, rules=rules, span=span, used=spent.by, announced=_announced(policies, rules, span))
+
+
+def _unruled(offering: Offering, facts: Facts, why: str) -> Facts:
+    """A policy that there is, or may be, cannot be used: what it set stays as it is."""
+    text = f"{why}: limits are left as they are, and no QoS is loosened"
+    note = Note(waldur.offering(offering.name), text, offering.name)
+    held = tuple(replace(r, limits_unsure=True) for r in facts.resources)
+    return replace(facts, resources=held, unruled=why, notes=(*facts.notes, note))
+
+
+def _was_ruled(world: World, facts: Facts) -> bool:
+    """Whether a policy was in force here before, as far as memory goes."""
+    with suppress(ReconcileError):
+        renewed = world.seen.memory.renewed()
+        return any(fold(r.backend_id) in renewed for r in facts.resources)
+    return True
 
 
 def _announced(policies: Policies | None, rules: Rules, span: Span) -> Mapping[str, Announced]:
@@ -131,8 +153,8 @@ def note_limits(world: World, built: Built, changes: Iterable[Change]) -> None:
             if ours or before:
                 seen.limited[name, field_] = frozenset(ours)
         period = wanted.values.get(kind.renews)
-        if present is not None and isinstance(period, IfKnown) and present.values.get(kind.renews) == period.wanted:
-            seen.renewing[name] = str(period.wanted)
+        if present is not None and isinstance(period, str) and present.values.get(kind.renews) == period:
+            seen.renewing[name] = period
 
 
 def _names(wanted: Wanted) -> frozenset[str]:

@@ -13,13 +13,13 @@ from reconciler.desired.accounts import Source, Standing
 from reconciler.desired.build import build
 from reconciler.desired.built import Built
 from reconciler.desired.catalogs import check
-from reconciler.desired.periodic import configured, span_of
+from reconciler.desired.periodic import span_of
 from reconciler.errors import ReconcileError
 from reconciler.plan.model import Plan
 from reconciler.state.model import Desired, Obj
 from reconciler.state.names import fold
-from reconciler.state.periodic import MONTH, QUARTER, TOTAL, YEAR, Rules, Span, percent, triggers
-from reconciler.state.units import UnitError, decimal
+from reconciler.state.periodic import MONTH, QUARTER, TOTAL, WEIGHTS, YEAR, Rules, Span, percent, triggers
+from reconciler.state.units import LARGEST, UnitError, decimal
 from reconciler.state.values import UNMANAGED, plain, target
 
 _LIMIT, _WEIGHT = "limits.", "tres_billing_weights."
@@ -59,6 +59,7 @@ class Simulation:
 
     plan: Plan
     reached: tuple[Reached, ...]
+    unruled: tuple[str, ...] = ()  # offerings that have no rules which could be others
 
 
 def simulated(world: World, given: Mapping[str, str], only: str = "") -> Simulation:
@@ -67,6 +68,7 @@ def simulated(world: World, given: Mapping[str, str], only: str = "") -> Simulat
     named = {r.uuid for account, (_, r) in before.resources.items() if fold(only) in (account, r.uuid, fold(r.name))}
     if only and not named:
         raise ReconcileError(f"account {only!r}: no resource has it", "See `reconcile limits show`.")
+    _sensible(world.sources, given)
     after = _built(world, tuple(_other(world, source, given, named) for source in world.sources))
     ours = [world.site.backend.shape.account_at(a.account) for a in after.allocations]
     state = {a: _as_planned(before.desired.objects[a], world.reading.state.get(a)) for a in ours}
@@ -75,7 +77,8 @@ def simulated(world: World, given: Mapping[str, str], only: str = "") -> Simulat
     draft.add(wanted, state)
     offerings = tuple(s.offering.name for s in world.sources)
     about = About(world.reading.cluster, offerings, world.config.digest, world.now, resources=len(ours))
-    return Simulation(plan_of(draft, about, Asked()), tuple(_reached(world, before, after)))
+    unruled = tuple(s.offering.name for s in world.sources if s.facts.rules is None)
+    return Simulation(plan_of(draft, about, Asked()), tuple(_reached(world, before, after)), unruled)
 
 
 def _reached(world: World, before: Built, after: Built) -> Iterator[Reached]:
@@ -87,11 +90,13 @@ def _reached(world: World, before: Built, after: Built) -> Iterator[Reached]:
         if old is None or new is None:
             continue
         numbers = []
+        if not (old.span.months and new.span.months):
+            continue  # of no period with an end nobody lists what was used
         for each in (old, new):
             key = (one.offering.name, each.span)
             policies = world.site.portals[one.offering.name].policies
             if key not in used:
-                used[key] = policies.used(each.span.months) if policies is not None and each.span.months else {}
+                used[key] = policies.used(each.span.months).by if policies is not None and each.span.months else {}
             months = used[key].get(one.resource.uuid, {})
             spent: dict[str, Fraction] = {}
             for amounts in (months.get(str(m), {}) for m in each.span.months):
@@ -118,26 +123,47 @@ def _as_planned(wanted: Obj, present: Obj | None) -> Obj:
 
 
 def _other(world: World, source: Source, given: Mapping[str, str], only: Collection[str]) -> Source:
-    facts, offering = source.facts, source.offering
-    rules = facts.rules or configured(offering.backend_settings.periodic_limits)
+    facts, offering, rules = source.facts, source.offering, source.facts.rules
+    if rules is None or not given:
+        return source
     for key, value in given.items():
         if key in _RULES:
             rules = _RULES[key](rules, value, key)
         elif key.startswith(_WEIGHT):
-            rules = replace(rules, weights={**rules.weights, key.removeprefix(_WEIGHT): _number(value, key)})
-    bought = {k.removeprefix(_LIMIT): v for k, v in given.items() if k.startswith(_LIMIT)}
-    if unknown := sorted(bought.keys() - offering.backend_components.keys()):
-        raise ReconcileError(f"offering {offering.name}: no component {', '.join(unknown)} (--set limits.…)")
+            rules = _weighed(rules, key.removeprefix(_WEIGHT), _number(value, key))
+    here = offering.backend_components
+    bought = {n: v for k, v in given.items() if (n := k.removeprefix(_LIMIT)) != k and n in here}
     resources = tuple(
         replace(r, limits={**r.limits, **bought}) if not only or r.uuid in only else r for r in facts.resources
     )
     span, used = span_of(rules, offering, facts, world.today), facts.used
     policies = world.site.portals[offering.name].policies
     if span != facts.span and span.previous is not None and policies is not None:
-        used = policies.used(span.previous.months)
-    if not given:
-        return source
+        used = policies.used(span.previous.months).by
     return Source(offering, replace(facts, rules=rules, span=span, used=used, resources=resources))
+
+
+def _sensible(sources: Sequence[Source], given: Mapping[str, str]) -> None:
+    """Raise :class:`ReconcileError` for what no offering with rules has any use for."""
+    ruled = [s for s in sources if s.facts.rules is not None]
+    components = {n for s in ruled for n in s.offering.backend_components}
+    tres = {t for s in ruled for n, c in s.offering.backend_components.items() for t in c.factors(n)}
+    known = {fold(n) for n in (*components, *tres)}
+    for key in given if ruled else ():
+        if key.startswith(_LIMIT) and key.removeprefix(_LIMIT) not in components:
+            raise ReconcileError(f"--set {key}: no component {key.removeprefix(_LIMIT)} in offerings with a policy")
+        if key.startswith(_WEIGHT) and fold(key.removeprefix(_WEIGHT)) not in known:
+            raise ReconcileError(f"--set {key}: no component and no TRES of that name in offerings with a policy")
+        half = any(s.facts.rules.half_life is not None for s in ruled if s.facts.rules is not None)
+        if key == "carryover_factor" and half:
+            raise ReconcileError(f"--set {key}: has no effect, as fairshare_decay_half_life is the rule")
+
+
+def _weighed(rules: Rules, name: str, weight: Fraction) -> Rules:
+    """With another weight, in place of the one of that name in any case."""
+    weights = dict(rules.weights or WEIGHTS)
+    same = next((n for n in weights if fold(n) == fold(name)), name)
+    return replace(rules, weights={**weights, same: weight})
 
 
 # ---------------------------------------------------------------------- one key each
@@ -148,6 +174,8 @@ def _number(text: str, where: str, most: int | None = None) -> Fraction:
         number = Fraction(decimal(text))
     except UnitError as error:
         raise ReconcileError(f"{where}: {error}") from None
+    if number > LARGEST:
+        raise ReconcileError(f"{where}: larger than a cluster can hold")
     if number < 0 or (most is not None and number > most):
         raise ReconcileError(f"{where}: must be from 0 {'on' if most is None else f'to {most}'}")
     return number

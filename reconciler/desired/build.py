@@ -177,9 +177,10 @@ class _Builder:
             self.managed.existing_only[chain.allocation] = why
         above = chain.project if placed else ""
         terms = terms_of(offering, resource, chain.source.facts)
-        ours = chain.source.facts.rules is not None or limited(self.config.reconcile.limits_owner, resource)
+        facts = chain.source.facts
+        ours = facts.rules is not None or limited(self.config.reconcile.limits_owner, resource)
         past = self.past(chain.allocation)
-        allocation = Allocation(offering, resource, chain.allocation, above, ours, terms, past)
+        allocation = Allocation(offering, resource, chain.allocation, above, ours, terms, facts.unruled, past)
         self.built.allocations.append(allocation)
         found = self.backend.account(allocation, self.config)
         if found.squeezed:

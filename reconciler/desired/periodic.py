@@ -42,7 +42,10 @@ def span_of(rules: Rules, offering: Offering, facts: Facts, today: date) -> Span
 
 
 def terms_of(offering: Offering, resource: Resource, facts: Facts) -> Terms | None:
-    """What the rules mean for a resource: of components that are sold by limits; None where there are no rules."""
+    """What the rules mean for a resource: of components that are sold by limits, of which it may have no amount.
+
+    None where there are no rules.
+    """
     if facts.rules is None or facts.span is None:
         return None
     bases: dict[str, Fraction] = {}
@@ -56,4 +59,4 @@ def terms_of(offering: Offering, resource: Resource, facts: Facts) -> Terms | No
             continue  # what is no amount is refused where it becomes a limit
         if base >= 0:
             bases[name] = base
-    return terms(facts.rules, facts.span, bases, facts.used.get(resource.uuid, {})) if bases else None
+    return terms(facts.rules, facts.span, bases, facts.used.get(resource.uuid, {}))

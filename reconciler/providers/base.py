@@ -133,7 +133,8 @@ class Allocation:
     """A resource with the names of its accounts.
 
     ``above`` is empty where it is not known where it hangs; ``limited``: whether its limits are the portal's to say;
-    ``terms``: what a periodic policy means for it; ``past``: what is known of its account besides.
+    ``terms``: what a periodic policy means for it; ``unruled``: why one that there may be cannot be used;
+    ``past``: what is known of its account besides.
     """
 
     offering: Offering
@@ -142,6 +143,7 @@ class Allocation:
     above: str
     limited: bool = True
     terms: Terms | None = None
+    unruled: str = ""
     past: Past = field(default_factory=Past)
 
 

@@ -33,7 +33,7 @@ from reconciler.errors import ReadError
 from reconciler.state.facts import DONE, OK, TERMINATED, UPDATE, Claim, Facts, OfferingUser, Order, Project, Resource
 from reconciler.state.names import fold
 from reconciler.state.period import Period
-from reconciler.state.periodic import Announced
+from reconciler.state.periodic import Announced, Spent
 
 
 class _Part(BaseModel):
@@ -126,18 +126,19 @@ class FileSource:
     def rules(self) -> None:
         """A file has no policies."""
 
-    def used(self, months: Sequence[Period]) -> Mapping[str, Mapping[str, Mapping[str, Fraction]]]:
+    def used(self, months: Sequence[Period]) -> Spent:
         """What the file says was used."""
         live = [e for e in self._read().resources if e.state != TERMINATED]
         present = Period.of(datetime.now(UTC), "UTC")
         words = {_LAST: str(present.previous), _NOW: str(present)}
-        return {
+        by = {
             f"{self.path.name}#{number}": {
                 words.get(month, month): {name: Fraction(amount) for name, amount in amounts.items()}
                 for month, amounts in entry.used.items()
             }
             for number, entry in enumerate(live)
         }
+        return Spent(by)
 
     def announced(self, policy: str, since: date) -> Mapping[str, Announced]:
         """Nobody else reckons anything."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from fractions import Fraction
 from typing import Protocol
 
 from reconciler.config import Offering
@@ -13,7 +12,7 @@ from reconciler.state.diff import Change
 from reconciler.state.facts import Claim, Facts, Order, Project, Resource
 from reconciler.state.model import Address, State
 from reconciler.state.period import Period
-from reconciler.state.periodic import Announced, Rules
+from reconciler.state.periodic import Announced, Rules, Spent
 
 
 class Source(Protocol):
@@ -97,8 +96,8 @@ class Policies(Protocol):
     def rules(self) -> Rules | None:
         """The offering's periodic usage policy, if it has one. Raises ``ReadError``."""
 
-    def used(self, months: Sequence[Period]) -> Mapping[str, Mapping[str, Mapping[str, Fraction]]]:
-        """What resources used, by month and component, with what else the answer held. Raises ``ReadError``."""
+    def used(self, months: Sequence[Period]) -> Spent:
+        """What resources used in these months of one year; there may be more of it. Raises ``ReadError``."""
 
     def announced(self, policy: str, since: date) -> Mapping[str, Announced]:
         """What the portal itself made of a policy since a day, by account. Raises ``ReadError``."""

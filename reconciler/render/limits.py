@@ -7,13 +7,17 @@ import io
 import json
 from collections.abc import Sequence
 from datetime import date
+from fractions import Fraction
+
+from rich.text import Text
 
 from reconciler.cycle.allowances import Allotted
-from reconciler.cycle.simulation import Reached
+from reconciler.cycle.simulation import Reached, Simulation
 from reconciler.render.policy import amount, balance, facts
 from reconciler.render.table import Column, Fit, Table
 from reconciler.render.usage import bar, inert, percentage
 from reconciler.state.periodic import triggers
+from reconciler.state.values import json_value
 
 _COLUMNS = (
     "offering", "account", "resource", "period", "component", "unit", "base", "previous_usage", "carryover", "total",
@@ -33,19 +37,22 @@ def components(rows: Sequence[Allotted]) -> Table:
             unit = row.offering.backend_components[name].waldur_unit
             cells = [amount(one.base), amount(one.previous), amount(one.carried), amount(one.total), _used(row, name)]
             share = _share(row, name)
-            made.add([row.allocation.account, name, *cells, unit, bar(share), percentage(share), _limit(row, name)])
+            made.add(
+                [row.allocation.account, name, *cells, unit, bar(share), _percentage(row, name), _limit(row, name)]
+            )
     return made
 
 
 def thresholds(rows: Sequence[Allotted]) -> Table:
     """Where each account stands, and when it will be slowed down or blocked."""
-    numbers = ("fairshare", "used", "threshold", "grace", "Waldur %")
+    numbers = ("fairshare", "used", "threshold", "grace", "limit", "Waldur %")
     columns = [Column("account"), Column("period"), *(Column(n, Fit.WHOLE, right=True) for n in numbers)]
     made = Table([*columns, Column("unit"), Column("threshold on", Fit.WHOLE), Column("grace on", Fit.WHOLE)])
     for row in rows:
         given = row.allowance
         cells = [str(row.terms.fairshare), _text(row.counted), _text(given.threshold), _text(given.grace)]
-        cells.append(f"{float(row.percent):.0f}")
+        cells.append(_text(given.limits.get(given.unit)))
+        cells.append("-" if row.percent is None else f"{round(row.percent)}")
         unit = f"{given.unit}-minutes" if given.unit else "-"
         dates = [_day(row.threshold_on), _day(row.grace_on)]
         made.add([row.allocation.account, str(row.terms.span), *cells, unit, *dates])
@@ -90,8 +97,8 @@ def document(rows: Sequence[Allotted], problems: Sequence[str]) -> str:
                 for name, one in row.terms.balances.items()
             },
             "counted": row.counted,
-            "usage_percentage": round(float(row.percent), 2),
-            "would_trigger": list(triggers(row.percent, row.terms.rules)),
+            "usage_percentage": None if row.percent is None else amount(row.percent),
+            "would_trigger": [] if row.percent is None else list(triggers(row.percent, row.terms.rules)),
             "threshold_on": _iso(row.threshold_on),
             "grace_on": _iso(row.grace_on),
         }
@@ -103,10 +110,36 @@ def document(rows: Sequence[Allotted], problems: Sequence[str]) -> str:
 def reached(rows: Sequence[Reached]) -> list[str]:
     """Whose usage of now the portal would judge otherwise, a line each."""
     return [
-        f"{row.account}: today {float(row.percent):.0f} % are used ({_action(row.action)} in Waldur), "
-        f"then {float(row.other_percent):.0f} % ({_action(row.other_action)})"
+        f"{row.account}: today {round(row.percent)} % are used ({_action(row.action)} in Waldur), "
+        f"then {round(row.other_percent)} % ({_action(row.other_action)})"
         for row in rows
     ]
+
+
+def simulation_document(found: Sequence[Simulation], given: Sequence[str], problems: Sequence[str]) -> str:
+    """A simulation as JSON: no plan, so that nobody can apply it."""
+    changes = [
+        {
+            "cluster": one.plan.cluster,
+            "address": str(change.address),
+            "before": {n: json_value((change.before or {}).get(n)) for n in change.changed()},
+            "after": {n: json_value((change.after or {}).get(n)) for n in change.changed()},
+            "blocked": change.blocked,
+        }
+        for one in found
+        for change in (*one.plan.changes, *one.plan.blocked)
+    ]
+    return json.dumps(
+        {
+            "format_version": "1.0",
+            "simulation": list(given),
+            "changes": changes,
+            "waldur_actions": [r for one in found for r in reached_document(one.reached)],
+            "without_rules": [name for one in found for name in one.unruled],
+            "errors": list(problems),
+        },
+        indent=2,
+    )
 
 
 def _action(word: str) -> str:
@@ -118,20 +151,31 @@ def reached_document(rows: Sequence[Reached]) -> list[dict[str, object]]:
     return [
         {
             "account": row.account,
-            "usage_percentage": [round(float(row.percent), 2), round(float(row.other_percent), 2)],
+            "usage_percentage": [amount(row.percent), amount(row.other_percent)],
             "action": [row.action, row.other_action],
         }
         for row in rows
     ]
 
 
+#: a share of which nobody reads the digits
+_MOST = Fraction(10**9)
+
+
 def _used(row: Allotted, name: str) -> str:
-    return amount(row.used.get(name))
+    return amount(row.used[name]) if name in row.used else "-"
+
+
+def _percentage(row: Allotted, name: str) -> Text:
+    share = _share(row, name)
+    if share is not None:
+        return percentage(share)
+    return Text("none bought" if not row.terms.balances[name].total else "-", style="dim")
 
 
 def _share(row: Allotted, name: str) -> float | None:
     total = row.terms.balances[name].total
-    return float(row.used[name] / total) if total and name in row.used else None
+    return float(min(row.used[name] / total, _MOST)) if total and name in row.used else None
 
 
 def _limit(row: Allotted, name: str) -> str:

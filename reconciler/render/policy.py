@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal
 from fractions import Fraction
 
 from reconciler.providers.base import Allocation, Allowance
-from reconciler.state.periodic import WEIGHTS, Balance, Terms
-from reconciler.state.units import plain_text
+from reconciler.state.periodic import WEIGHTS, Balance, Terms, shown
 
 _HEADINGS = {
     "policy_found": "Policy Found",
@@ -32,8 +30,8 @@ def rows(allocation: Allocation | None, allowance: Allowance | None) -> list[tup
     if allocation is None or terms is None:
         return [("Policy Found", "No")]
     found = facts(allocation, allowance)
-    shown = {**found, **_in_words(found, allowance)}
-    listed = [(heading, str(shown.get(name) or "(none)")) for name, heading in _HEADINGS.items() if name in shown]
+    told = {**found, **_in_words(found, allowance)}
+    listed = [(heading, str(told.get(name) or "(none)")) for name, heading in _HEADINGS.items() if name in told]
     carried = f"carried over from {terms.span.previous}" if terms.span.previous else "carried over"
     return listed + [
         (
@@ -102,12 +100,12 @@ def balance(one: Balance) -> dict[str, str]:
 
 def amount(number: Fraction | None) -> str:
     """At most six decimals; empty where there is none."""
-    return "" if number is None else plain_text(round(Decimal(number.numerator) / Decimal(number.denominator), 6))
+    return "" if number is None else shown(number)
 
 
 def _in_words(found: Mapping[str, object], allowance: Allowance | None) -> dict[str, str]:
     weights = found["tres_billing_weights"]
-    shown = {
+    told = {
         "policy_found": "Yes",
         "period_name": f"{found['period_name']} ({found['period']})",
         "tres_billing": "Enabled" if found["tres_billing_enabled"] else "Disabled",
@@ -115,8 +113,8 @@ def _in_words(found: Mapping[str, object], allowance: Allowance | None) -> dict[
     }
     if allowance is not None and allowance.unit:
         unit = allowance.unit
-        beyond = "never blocked" if allowance.grace is None else f"blocked from {allowance.grace}"
-        shown["threshold"] = f"{allowance.threshold} {unit}-minutes, {beyond}"
+        beyond = "no grace limit" if allowance.grace is None else f"blocked from {allowance.grace}"
+        told["threshold"] = f"{allowance.threshold} {unit}-minutes, {beyond}"
         known = f"{allowance.used} {unit}-minutes" if allowance.used is not None else "not asked for"
-        shown["usage"] = f"unknown: {allowance.unknown}" if allowance.unknown else known
-    return shown
+        told["usage"] = f"unknown: {allowance.unknown}" if allowance.unknown else known
+    return told

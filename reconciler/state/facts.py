@@ -129,6 +129,7 @@ class Facts:
     roles: Mapping[str, Mapping[str, frozenset[str]]] = field(default_factory=dict)  # by team and user: their names
     provider: str = ""  # who provides the offering, as the portal's own lists name it; empty where nobody asked
     rules: Rules | None = None  # of what may be used in a period, where there are any
+    unruled: str = ""  # why rules that there may be cannot be used
     span: Span | None = None  # the period of today, by those rules
     used: Mapping[str, Mapping[str, Mapping[str, Fraction]]] = field(default_factory=dict)  # resource, month, component
     announced: Mapping[str, Announced] = field(default_factory=dict)  # what the portal made of the rules, by account

@@ -40,7 +40,7 @@ class Span:
     @classmethod
     def parse(cls, text: str, kind: str) -> Span:
         """Read the name of a period of a kind. Raises ``ValueError`` for one of another kind."""
-        pattern = {MONTH: r"(\d{4})-(0[1-9]|1[0-2])", QUARTER: r"(\d{4})-Q([1-4])", YEAR: r"(\d{4})()"}.get(
+        pattern = {MONTH: r"(2\d{3})-(0[1-9]|1[0-2])", QUARTER: r"(2\d{3})-Q([1-4])", YEAR: r"(2\d{3})()"}.get(
             kind, r"\Z."
         )
         match = re.fullmatch(pattern, text.strip().upper())
@@ -114,6 +114,14 @@ class Rules:
 
 
 @dataclass(frozen=True)
+class Spent:
+    """What resources used, by month (``2026-10``) and component; ``bad``: of whom not all is known, and why."""
+
+    by: Mapping[str, Mapping[str, Mapping[str, Fraction]]] = field(default_factory=dict)
+    bad: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Announced:
     """What the portal itself made of a policy for an account, last on a day: minutes by its own names, and a share."""
 
@@ -182,7 +190,8 @@ def _balance(rules: Rules, span: Span, base: Fraction, spent: Fraction) -> Balan
     if rules.half_life is None:
         cap = rules.factor * base
         return Balance(base, spent, cap, min(max(Fraction(0), base - spent), cap))
-    return Balance(base, spent, base, max(Fraction(0), base - spent * decay(rules.half_life, _AGO[span.kind])))
+    left = base - spent * decay(rules.half_life, _AGO[span.kind])
+    return Balance(base, spent, base, min(base, max(Fraction(0), left)))
 
 
 def decay(half_life: Fraction, days: int) -> Fraction:
@@ -231,6 +240,13 @@ def triggers(used: Fraction, rules: Rules) -> tuple[str, ...]:
     """Which of its actions the portal takes at this percentage, the strictest first."""
     bounds = {"pause": 100 * rules.leeway, "downscale": Fraction(100), "notify": Fraction(80)}
     return tuple(word for word, least in bounds.items() if used >= least)
+
+
+def shown(amount: Fraction) -> str:
+    """An amount as people read it, with at most six decimals."""
+    whole, rest = divmod(round(abs(amount) * 10**6), 10**6)
+    decimals = f".{rest:06d}".rstrip("0").rstrip(".")
+    return f"{'-' if amount < 0 and (whole or rest) else ''}{whole}{decimals}"
 
 
 def _known(found: Fraction | None) -> Fraction:

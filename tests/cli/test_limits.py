@@ -45,7 +45,8 @@ def test_tables_keep_numbers_whole_and_say_when_a_threshold_is_reached(site: Pro
     busy = next(r for r in csv.DictReader(io.StringIO(site("limits", "show", "--csv").out)) if r["account"] == "a_busy")
     assert (busy["used"], busy["share"], busy["limit"], busy["counted"]) == ("550", "1.1000", "cpu=36000", "33000")
     assert busy["threshold_on"], "it is beyond that already"
-    assert site("limits", "show", "nosuch").out.strip() == "nosuch: no periodic limits."
+    missing = site("limits", "show", "nosuch")
+    assert missing.code == 1 and "'nosuch' has no periodic limits" in missing.err
 
 
 def test_another_period(site: Program) -> None:
@@ -65,8 +66,11 @@ def test_a_simulation_of_todays_policy_is_the_empty_difference(site: Program) ->
 def test_what_another_policy_would_do_is_shown_and_not_done(site: Program) -> None:
     done = site("limits", "simulate", "--set", "grace_ratio=0.1", "--set", "carryover_factor=25", "--json")
     assert done.code == 0, done.both
-    changed = {c["address"]: c["change"]["after"] for c in json.loads(done.out)["resource_changes"]}
+    changed = {c["address"]: c["after"] for c in json.loads(done.out)["changes"]}
     after = changed['slurm.account["a_thrifty"]']
+    saved = site.directory / "simulation.json"
+    saved.write_text(done.out)
+    assert site("apply", str(saved), "--auto-approve").code == 1, "a simulation is no plan"
     assert after["fairshare"] == 2090 and after["grp_tres_mins"]["cpu"] == 82500
     assert site("plan", "--detailed-exitcode").code == 0, "nothing was touched"
     text = site("limits", "simulate", "a_busy", "--set", "limits.cpu=900").out
@@ -92,6 +96,8 @@ def test_whom_waldur_would_slow_down_or_pause(site: Program) -> None:
         ("carryover_enabled=perhaps", "true or false"),
         ("limit_type=GrpWall", "one of GrpTRESMins"),
         ("limits.nosuch=5", "no component nosuch"),
+        ("limits.cpu=1e400", "larger than a cluster can hold"),
+        ("tres_billing_weights.typo=3", "no component and no TRES of that name"),
     ],
 )
 def test_what_cannot_be_simulated_is_said(site: Program, given: str, said: str) -> None:

@@ -218,6 +218,36 @@ def test_while_nobody_can_tell_what_was_used_nothing_is_loosened(levels: Site) -
     assert slurm.shown("a_one", "QOS") == "normal"
 
 
+def broken(site: Program, portal: StandIn, how: str) -> None:
+    """What leaves nobody a rule to go by."""
+    if how == "policy":
+        policy(portal, **SMALL, apply_to_all=False)
+    elif how == "token":
+        portal.world["policies_denied"] = True
+        portal.push()
+    elif how == "usage":
+        policy(portal, **{**SMALL, "carryover_enabled": True})
+        used(portal, LAST, float("nan"))
+    else:
+        portal.edit("one", ordered=False, limits={"cpu": "abc"} if how == "odd limit" else {})
+
+
+@pytest.mark.parametrize("how", ["policy", "token", "usage", "odd limit", "no limit"])
+def test_rules_that_cannot_be_used_loosen_nothing(levels: Site, how: str) -> None:
+    site, portal, slurm = levels
+    policy(portal, **{**SMALL, "grace_ratio": 0})
+    works(slurm)
+    applied(site)
+    columns = "QOS,DefaultQOS,Fairshare,GrpTRESMins"
+    before = slurm.shown("a_one", columns)
+    assert before.startswith("paused|paused")
+    broken(site, portal, how)
+    done = site("apply", "--auto-approve")
+    assert done.code == (4 if how == "odd limit" else 0), done.both
+    assert slurm.shown("a_one", columns) == before
+    assert site("plan").code == 0
+
+
 def test_a_level_without_its_qos_is_said(levels: Site) -> None:
     site, _portal, slurm = levels
     works(slurm)
@@ -324,6 +354,43 @@ def test_a_late_reset_needs_consent(begun: Site) -> None:
     assert counted(slurm, "a_one", "cpu") == 0
     assert site("plan", "--detailed-exitcode").code == 0
     del portal
+
+
+def test_qos_follow_the_new_period_in_the_very_cycle_that_resets(begun: Site) -> None:
+    """Last month's usage is beyond the threshold; of this month nothing is used."""
+    site, portal, slurm = begun
+    site.document["offerings"][0]["backend_settings"]["periodic_limits"] = {"qos_levels": {}}
+    portal.edit("one", limits={"cpu": 4})
+    policy(portal, **{**SMALL, "raw_usage_reset": True, "grace_ratio": 0})
+    applied(site)
+    assert slurm.shown("a_one", "QOS") == "normal" and counted(slurm, "a_one", "cpu") == 0
+
+
+def test_what_accounts_below_use_counts_as_theirs(world: Site) -> None:
+    """A coordinator's account below ours: slurmctld adds it up, so sacct is asked for it as well."""
+    site, portal, slurm = world
+    policy(portal, **{**SMALL, "raw_usage_reset": True})
+    applied(site)
+    slurm.sacctmgr("add", "account", "sub_one", "parent=a_one")
+    slurm.sacctmgr("add", "user", "tbcarol", "account=sub_one")
+    slurm.knows("sub_one")
+    slurm.until("COMPLETED", slurm.submit("sub_one", "tbcarol", 4, "-n", "60", "-t", "1"))
+    slurm.eventually(lambda: counted(slurm, "a_one", "cpu") >= 4, "slurmctld counts the job")
+    shutil.rmtree(site.directory / "state")
+    site.document["reconcile"]["guards"] = {"late_reset": 0}
+    done = site("apply", "--auto-approve")
+    assert done.code == 0 and counted(slurm, "a_one", "cpu") >= 4, done.both
+
+
+def test_an_account_of_this_period_has_nothing_to_reset(world: Site) -> None:
+    """What slurmdbd has not heard of yet is no usage of an earlier one."""
+    site, portal, slurm = world
+    policy(portal, **{**SMALL, "raw_usage_reset": True})
+    applied(site)
+    works(slurm)
+    slurm.sql("delete from testbed_job_table where account = 'a_one';")
+    assert site("apply", "--auto-approve").code == 0
+    assert counted(slurm, "a_one", "cpu") >= 4
 
 
 def test_nothing_is_reset_while_slurmctld_is_down(begun: Site) -> None:

@@ -139,6 +139,8 @@ class MemoryCluster:
                 return 0, "".join(self._counters(name) for name in self.accounts)
             case "scontrol", "-o", "show", "job":
                 return 0, "".join(queue.scontrol(j) for j in self.queued)
+            case ("sdiag",):
+                return 0, "DBD Agent queue size: 0\n"
             case "scontrol", "show", "config":
                 return 0, f"Configuration data as of 2026-11-21T12:00:00\n{'ClusterName':<23} = {CLUSTER}\n"
             case "scancel", *words:

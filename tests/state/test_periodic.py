@@ -17,7 +17,7 @@ from reconciler.config.periodic import QosLevels
 from reconciler.providers.base import Allocation, Past
 from reconciler.providers.slurm import kinds
 from reconciler.providers.slurm.account import provision
-from reconciler.providers.slurm.periodic import Thresholds, level, reckoned
+from reconciler.providers.slurm.periodic import Reckoned, Thresholds, level, reckoned
 from reconciler.state.diff import diff
 from reconciler.state.facts import Resource
 from reconciler.state.model import Desired, Obj
@@ -165,6 +165,11 @@ def test_weights_that_fit_nothing_set_no_limit_of_nothing() -> None:
     rules = Rules("policy", limit_type="GrpTRESMins", weights={"node": Fraction(1)})
     found = reckoned(offering("cluster"), of(rules, {"cpu": 100}, {}))
     assert "billing" not in found.limits and found.thresholds is None and "billing weight" in found.notes[0]
+    assert level("a", found, {"billing": 0}, "").rank is None, "so nobody knows how far it is"
+
+
+def beyond(unit: str, grace: int | None) -> Reckoned:
+    return Reckoned("grp_tres_mins", {}, Thresholds(unit, 100, grace))
 
 
 @pytest.mark.parametrize(
@@ -172,13 +177,13 @@ def test_weights_that_fit_nothing_set_no_limit_of_nothing() -> None:
     [(99, 120, 0), (100, 120, 1), (119, 120, 1), (120, 120, 2), (10**9, None, 1)],
 )
 def test_levels_of_usage(used: int, grace: int | None, rank: int) -> None:
-    assert level("a", Thresholds("billing", 100, grace), {"billing": used}, "").rank == rank
+    assert level("a", beyond("billing", grace), {"billing": used}, "").rank == rank
 
 
 def test_a_unit_that_is_not_counted_is_an_error_and_no_zero() -> None:
-    found = level("a", Thresholds("node", 100, 120), {"billing": 5}, "")
+    found = level("a", beyond("node", 120), {"billing": 5}, "")
     assert found.error and found.rank is None and "'node'" in found.why
-    assert level("a", Thresholds("node", 100, 120), None, "slurmctld is down").rank is None
+    assert level("a", beyond("node", 120), None, "slurmctld is down").rank is None
 
 
 # ---------------------------------------------------------------------- what always holds

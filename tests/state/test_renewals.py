@@ -24,15 +24,15 @@ def forgiving(used: int, limit: int | None = 1000) -> Desired:
 
 
 def test_a_little_of_the_new_period_is_forgiven_without_a_word() -> None:
-    assert late([CHANGE], forgiving(10), Guards()) == [CHANGE]
+    assert late([CHANGE], forgiving(50), Guards()) == [CHANGE]
 
 
 def test_more_is_blocked_with_the_amount_and_all_else_goes_on() -> None:
-    live, blocked = late([CHANGE], forgiving(11), Guards())
+    live, blocked = late([CHANGE], forgiving(51), Guards())
     assert live.changed() == ("fairshare", "grp_tres_mins") and not live.blocked
-    assert blocked.changed() == ("usage_period",) and "11 minutes of cpu (of 1000)" in blocked.blocked
-    assert late([CHANGE], forgiving(11), Guards(), frozenset({"late_reset"})) == [CHANGE]
-    assert late([CHANGE], forgiving(11), Guards(late_reset=0.5)) == [CHANGE]
+    assert blocked.changed() == ("usage_period",) and "51 minutes of cpu (of 1000)" in blocked.blocked
+    assert late([CHANGE], forgiving(51), Guards(), frozenset({"late_reset"})) == [CHANGE]
+    assert late([CHANGE], forgiving(51), Guards(late_reset=0.5)) == [CHANGE]
 
 
 def test_of_what_has_no_limit_nothing_is_forgiven_unasked() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 from reconciler.config import BackendSettings, Config
 from reconciler.providers.base import Allocation, Allowance, Provision
@@ -16,7 +17,6 @@ from reconciler.state.values import (
     AtLeast,
     Constraint,
     Except,
-    IfKnown,
     OneOf,
     Refused,
     Unless,
@@ -34,14 +34,17 @@ MINUTES = FIELDS["GrpTRESMins"]
 def provision(allocation: Allocation, config: Config) -> Provision:
     """Everything but its texts and where it hangs."""
     terms, resource = allocation.terms, allocation.resource
-    if terms is not None and not resource.limits_unsure:
+    if terms is not None and terms.balances and not resource.limits_unsure:
         return _periodic(allocation, terms, config)
     wanted, notes = limits.of_resource(allocation.offering, resource) if allocation.limited else (UNMANAGED, [])
+    held = terms is not None or bool(allocation.unruled)
+    if held and not isinstance(wanted, Refused):  # what a policy set holds on until it can be reckoned again
+        wanted = UNMANAGED
     values = {
         "grp_tres_mins": wanted,
-        **({} if resource.limits_unsure else _cleared(allocation, "grp_tres_mins")),
-        "fairshare": UNMANAGED if terms else limits.fairshare(config.reconcile.fairshare, resource),
-        **qos(allocation, config, level=_unknown(allocation, "it is being updated")),
+        **({} if held or resource.limits_unsure else _cleared(allocation, MINUTES)),
+        "fairshare": UNMANAGED if held else limits.fairshare(config.reconcile.fairshare, resource),
+        **qos(allocation, config, level=_unknown(allocation, "its limits are not known")),
     }
     how = () if wanted is UNMANAGED else _arithmetic(allocation)
     return Provision(values, tuple(how), tuple(notes), squeezed=resource.paused or resource.downscaled)
@@ -54,22 +57,35 @@ def _periodic(allocation: Allocation, terms: Terms, config: Config) -> Provision
     limited, found = _limits(allocation, terms, plain)
     level = _unknown(allocation, "its limits cannot be reckoned")
     if level is not None and found is not None:
-        level = periodic.level(allocation.account, found.thresholds, past.counted, past.unknown)
+        level = periodic.level(allocation.account, found, past.counted, past.unknown)
     values: dict[str, Wanted] = {
         **limited,
         "fairshare": _share(terms.fairshare),
         **qos(allocation, config, level=level),
     }
     if terms.rules.reset and terms.span.months:
-        values["usage_period"] = IfKnown(str(terms.span))
+        values["usage_period"] = str(terms.span)
     if offering.backend_settings.periodic_limits.emulator_mode:  # all of that is somebody else's there
         values |= dict.fromkeys(kinds.EMULATED.by_name.keys() & values.keys(), UNMANAGED)
     notes += found.notes if found else ()
     if past.announced is not None and found is not None:
-        notes += filter(None, [periodic.disagreement(offering, terms, past.announced)])
+        with suppress(UnitError):  # what is too large in the portal's own units
+            notes += filter(None, [periodic.disagreement(offering, terms, past.announced)])
     squeezed = resource.paused or resource.downscaled or bool(level and level.rank)
     how = [*_arithmetic(allocation), *([level.why] if level is not None and level.rank else [])]
     return Provision(values, tuple(how), tuple(f'resource "{resource.name}": {n}' for n in notes), squeezed)
+
+
+def by_this_period(allocation: Allocation, config: Config, counted: Mapping[str, int]) -> dict[str, Wanted]:
+    """QoS by what was used since the period began, where the counters are of the one before."""
+    terms = allocation.terms
+    if _unknown(allocation, "") is None or terms is None:
+        return {}
+    plain, _ = limits.of_resource(allocation.offering, allocation.resource, without=terms.balances)
+    found = _limits(allocation, terms, plain)[1]
+    if found is None:
+        return {}
+    return qos(allocation, config, level=periodic.level(allocation.account, found, counted, ""))
 
 
 def _share(share: int) -> Wanted:
@@ -166,7 +182,8 @@ def _arithmetic(allocation: Allocation) -> list[str]:
 
 def _unknown(allocation: Allocation, why: str) -> Level | None:
     """Where QoS follow live usage, that it is not known; None where they do not."""
-    levels = allocation.terms is not None and allocation.offering.backend_settings.periodic_limits.qos_levels
+    ruled = allocation.terms is not None or allocation.unruled
+    levels = ruled and allocation.offering.backend_settings.periodic_limits.qos_levels
     return Level(None, f"QoS left as it is: {why}") if levels else None
 
 

@@ -131,7 +131,8 @@ class Slurm:
             members.spell(desired, managed, actual)
         _unreadable(desired, actual)
         if isinstance(cluster, SlurmCluster):
-            renewal.look(desired, reading, cluster.usage(config), allocations, today)
+            used = renewal.look(desired, reading, cluster.usage(config), allocations, today)
+            _by_this_period(desired, allocations, used, config)
             emulator.want(desired, reading, allocations)
             desired.warnings += _forgotten(cluster, allocations)
 
@@ -169,6 +170,17 @@ class Slurm:
             elif name not in known or _units(known[name], component) != minutes:
                 found[name] = to_amount(minutes, component.unit_factor)
         return found
+
+
+def _by_this_period(
+    desired: Desired, allocations: Sequence[Allocation], used: Mapping[str, Mapping[str, int]], config: Config
+) -> None:
+    """QoS of accounts whose counters are of an earlier period, by what they used in this one."""
+    for one in (a for a in allocations if a.account in used):
+        address = kinds.account(one.account)
+        wanted = desired.objects[address]
+        values = account.by_this_period(one, config, used[one.account])
+        desired.objects[address] = replace(wanted, values={**wanted.values, **values})
 
 
 def _forgotten(cluster: SlurmCluster, allocations: Sequence[Allocation]) -> list[Note]:

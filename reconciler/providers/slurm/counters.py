@@ -83,6 +83,19 @@ def settings_of(runner: CommandRunner) -> Mapping[str, str]:
     return dict(_SETTING.findall(_said(runner, "show", "config")))
 
 
+_QUEUE = re.compile(r"DBD Agent queue size:\s*(\d+)")
+
+
+def require_told(runner: CommandRunner) -> None:
+    """Raise :class:`ReadError` where slurmctld still has something to tell slurmdbd: sacct knows too little then."""
+    result = runner.run("sdiag")
+    found = _QUEUE.search(result.stdout)
+    if result.code != 0 or found is None:
+        raise CommandError(f"{result.command}: exit code {result.code}: {result.said or 'it said nothing'}")
+    if int(found[1]):
+        raise ReadError(f"slurmctld has {found[1]} messages that slurmdbd does not know yet")
+
+
 def used(runner: CommandRunner) -> Mapping[str, Mapping[str, int]]:
     """TRES-minutes by account that count against its limits at this moment, in one call. Raises :class:`ReadError`."""
     return _counted(runner)[0]

@@ -16,7 +16,7 @@ from reconciler.providers.runner import CommandRunner, Programs
 
 #: what lies in SLURM's own directory, and what of our environment says which cluster, and who we are there
 PROGRAMS = Programs(
-    frozenset({"sacctmgr", "sacct", "scancel", "scontrol", "squeue", "sshare", "sreport"}),
+    frozenset({"sacctmgr", "sacct", "scancel", "scontrol", "squeue", "sshare", "sreport", "sdiag"}),
     frozenset({"SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT"}),
     "slurmdbd may hang or be overloaded",
 )

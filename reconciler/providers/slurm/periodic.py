@@ -16,7 +16,7 @@ from reconciler.config import Component, Offering
 from reconciler.providers.slurm.counters import Forgetting
 from reconciler.providers.slurm.limits import Term
 from reconciler.state.names import fold
-from reconciler.state.periodic import MINUTES, MONTH, QUARTER, YEAR, Announced, Balance, Terms, graced, weight
+from reconciler.state.periodic import MINUTES, MONTH, QUARTER, YEAR, Announced, Balance, Terms, graced, shown, weight
 from reconciler.state.units import LARGEST, UnitError
 
 #: which field a limit type means
@@ -131,10 +131,8 @@ def _thresholds(offering: Offering, terms: Terms, billing: Fraction | None) -> T
     if rules.billing:
         whole, unit = billing, BILLING
     else:
-        whole, unit = Fraction(0), NODE
-        for name, balance in terms.balances.items():
-            whole += balance.total * Fraction(factors(offering, name).get(NODE, Decimal(MINUTES)))
-    if not whole:
+        whole, unit = sum((_noded(offering, n, b) for n, b in terms.balances.items()), Fraction(0)), NODE
+    if whole is None:
         return None
     blocked = None if rules.grace is None else graced(whole, rules, binary=as_portal(offering))
     return Thresholds(unit, int(whole), blocked)
@@ -163,6 +161,15 @@ def disagreement(offering: Offering, terms: Terms, announced: Announced) -> str:
     return f"Waldur itself reckoned {words} on {announced.day}, in its own units: {why}"
 
 
+def _noded(offering: Offering, name: str, balance: Balance) -> Fraction:
+    """What a component adds to a threshold without weights: node-minutes, or else minutes of its only TRES."""
+    per_unit = factors(offering, name)
+    if NODE in per_unit or len(per_unit) != 1:
+        return balance.total * Fraction(per_unit.get(NODE, Decimal(MINUTES)))
+    ((tres, factor),) = per_unit.items()
+    return balance.total * Fraction(factor) / (1 if as_portal(offering) else _PER_WEIGHT.get(tres, 1))
+
+
 # ---------------------------------------------------------------------- the QoS that live usage calls for
 
 
@@ -175,10 +182,11 @@ class Level:
     error: bool = False
 
 
-def level(account: str, thresholds: Thresholds | None, counted: Mapping[str, int] | None, unknown: str) -> Level:
+def level(account: str, found: Reckoned, counted: Mapping[str, int] | None, unknown: str) -> Level:
     """By the counters of an account; one that slurmctld has not heard of yet has used nothing."""
+    thresholds = found.thresholds
     if thresholds is None:
-        return Level(0, "nothing that can be weighed is bought")
+        return Level(None, "QoS left as it is, since no weight fits what is bought")
     if counted is None:
         return Level(None, f"QoS left as it is, since live usage is unknown: {unknown}")
     if counted and thresholds.unit not in counted:
@@ -210,8 +218,7 @@ def arithmetic(offering: Offering, terms: Terms, component: Component, term: Ter
 
 def number(amount: Fraction | None) -> str:
     """A fraction as people read it, with at most six decimals."""
-    text = f"{float(amount or 0):.6f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    return shown(amount or Fraction(0))
 
 
 def forgotten(kind: str, limit_type: str, by_itself: Forgetting, *, reset: bool) -> list[str]:

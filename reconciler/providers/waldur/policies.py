@@ -15,7 +15,7 @@ from reconciler.providers.waldur.rows import CommandRow, PolicyRow, UsageRow, un
 from reconciler.providers.waldur.usages import USAGES
 from reconciler.state.names import fold
 from reconciler.state.period import Period
-from reconciler.state.periodic import MONTH, QUARTER, TOTAL, YEAR, Announced, Rules
+from reconciler.state.periodic import MONTH, QUARTER, TOTAL, YEAR, Announced, Rules, Spent
 
 POLICIES = "marketplace-slurm-periodic-usage-policies"
 #: Waldur's PolicyPeriod
@@ -39,6 +39,8 @@ class Policies:
         except WaldurError as error:
             if error.status == 404:
                 return None
+            if error.status == 403:
+                raise answered(f"GET {POLICIES}", 403, error.body) from None
             raise
         mine = [r for r in rows if undashed(r.get("scope_uuid")) == self.lists.uuid]
         if not mine:
@@ -54,36 +56,46 @@ class Policies:
             raise RulesError(error.message) from None
         return _rules(row)
 
-    def used(self, months: Sequence[Period]) -> Mapping[str, Mapping[str, Mapping[str, Fraction]]]:
+    def used(self, months: Sequence[Period]) -> Spent:
         """What resources used, by resource, month and component: one list, all of one year.
 
-        A server that ignores the filter sends more months, and no fewer.
+        A server that ignores the filter sends more months, and no fewer. A bad row spoils only its resource.
         """
         by = {"billing_period": str(months[0].first)} if len(months) == 1 else {"billing_period_year": months[0].year}
         found: dict[str, dict[str, dict[str, Fraction]]] = defaultdict(lambda: defaultdict(dict))
+        bad: dict[str, str] = {}
         for raw in self.lists.checked(USAGES, by, UsageRow):
-            row = self.lists.parsed(USAGES, UsageRow, raw)
+            try:
+                row = self.lists.parsed(USAGES, UsageRow, raw)
+                amount = Fraction(row.usage)
+            except (ReadError, ValueError, OverflowError) as error:
+                owner = undashed(raw.get("resource_uuid"))
+                if not isinstance(owner, str) or not owner:
+                    raise
+                bad[owner] = str(error)
+                continue
             month = found[row.resource_uuid][str(Period(row.billing_period.year, row.billing_period.month))]
-            month[row.type] = month.get(row.type, Fraction(0)) + Fraction(row.usage)
-        return found
+            month[row.type] = month.get(row.type, Fraction(0)) + amount
+        return Spent(found, bad)
 
     def announced(self, policy: str, since: date) -> Mapping[str, Announced]:
         """What the portal itself told agents of accounts since a day: its last hundred commands, oldest first."""
         url = self.lists.client._build_resource_url(POLICIES, policy, "command-history")
         rows = self.lists.client._get(url, valid_states=[200])
         found: dict[str, Announced] = {}
-        for raw in sorted(rows if isinstance(rows, list) else (), key=lambda r: str(r.get("executed_at"))):
+        known = [r for r in rows if isinstance(r, dict)] if isinstance(rows, list) else []
+        for raw in sorted(known, key=lambda r: str(r.get("executed_at"))):
             row = self.lists.parsed(f"{POLICIES}/…/command-history", CommandRow, raw)
             if row.executed_at is None or row.executed_at < since:
                 continue
             account, about = fold(str(row.parameters.get("account"))), found
             share, limits = row.parameters.get("fairshare"), row.parameters.get("limits")
-            known = about.get(account, Announced(row.executed_at))
+            before = about.get(account, Announced(row.executed_at))
             if row.command_type == "fairshare" and isinstance(share, int):
-                about[account] = replace(known, day=row.executed_at, fairshare=share)
+                about[account] = replace(before, day=row.executed_at, fairshare=share)
             elif row.command_type == "limits" and isinstance(limits, dict):
                 whole = {str(k): n for k, n in limits.items() if isinstance(n, int)}
-                about[account] = replace(known, day=row.executed_at, limits=whole)
+                about[account] = replace(before, day=row.executed_at, limits=whole)
         return found
 
     def report(self, policy: str, resource: str, commands: Sequence[str], error: str) -> None:
