@@ -32,6 +32,9 @@ USERS = ("tbalice", "tbbob", "tbcarol")
 #: folders and files here: about half of the time is theirs; the rest runs beside them on a cluster of its own
 SECOND_CLUSTER = frozenset({"orders", "usage", "test_members", "test_people", "test_faults", "test_memory_cluster"})
 
+#: long ones, for the worker that is done first
+THIRD_CLUSTER = frozenset({"test_periodic"})
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
@@ -42,7 +45,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(func_only=True))
             # one cluster, one worker
             subject = item.path.relative_to(here).parts[0].removesuffix(".py")
-            item.add_marker(pytest.mark.xdist_group("slurm-2" if subject in SECOND_CLUSTER else "slurm"))
+            second = "slurm-2" if subject in SECOND_CLUSTER else "slurm"
+            item.add_marker(pytest.mark.xdist_group("slurm-3" if subject in THIRD_CLUSTER else second))
 
 
 def why_not() -> str:
