@@ -20,7 +20,7 @@ from reconciler.state.kinds import KINDS
 from reconciler.state.model import Note
 from reconciler.state.names import fold
 from reconciler.state.periodic import Announced, Rules, Span, Spent
-from reconciler.state.values import UNMANAGED, Except, Wanted, Within, numbers_of
+from reconciler.state.values import UNMANAGED, AtFirst, Except, Wanted, Within, numbers_of
 
 
 def ruled(world: World, offering: Offering, facts: Facts) -> Facts:
@@ -159,7 +159,7 @@ def note_limits(world: World, built: Built, changes: Iterable[Change]) -> None:
 
 def _names(wanted: Wanted) -> frozenset[str]:
     """What a wanted limit sets."""
-    if isinstance(wanted, Within | Except):
+    if isinstance(wanted, AtFirst | Within | Except):
         return frozenset(wanted.wanted)
     return frozenset(wanted) if isinstance(wanted, Mapping) else frozenset()
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from reconciler.providers.base import Catalog
 from reconciler.state.kinds import KINDS
 from reconciler.state.model import Desired
-from reconciler.state.values import AtLeast, Except, OneOf, Refused, Unless, Wanted, Within
+from reconciler.state.values import AtFirst, AtLeast, Except, OneOf, Refused, Unless, Wanted, Within
 
 
 def check(desired: Desired, catalogs: Mapping[str, Catalog]) -> None:
@@ -38,7 +38,7 @@ def _checked(wanted: Wanted, known: Catalog) -> Wanted:
 
 
 def _names(wanted: Wanted) -> frozenset[str]:
-    if isinstance(wanted, AtLeast | Except | OneOf | Within | Unless):
+    if isinstance(wanted, AtFirst | AtLeast | Except | OneOf | Within | Unless):
         return _names(wanted.wanted)
     if isinstance(wanted, frozenset | Mapping):
         return frozenset(wanted)

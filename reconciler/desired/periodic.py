@@ -44,9 +44,10 @@ def span_of(rules: Rules, offering: Offering, facts: Facts, today: date) -> Span
 def terms_of(offering: Offering, resource: Resource, facts: Facts) -> Terms | None:
     """What the rules mean for a resource: of components that are sold by limits, of which it may have no amount.
 
-    None where there are no rules.
+    None where there are no rules, or nothing is sold that they could concern.
     """
-    if facts.rules is None or facts.span is None:
+    sold = [c for c in offering.backend_components.values() if c.accounting_type == "limit"]
+    if facts.rules is None or facts.span is None or not sold:
         return None
     bases: dict[str, Fraction] = {}
     for name, component in offering.backend_components.items():

@@ -162,6 +162,21 @@ class OneOf(Constraint):
         return target(self.wanted, actual)
 
 
+@dataclass(frozen=True)
+class AtFirst(Constraint):
+    """A value for what has none; whatever else is there stays."""
+
+    wanted: Numbers
+
+    def accepts(self, actual: Value) -> bool:
+        """True for anything but nothing."""
+        return bool(actual) or not self.wanted
+
+    def target(self, actual: Value) -> Value:
+        """Always the wanted value."""
+        return self.wanted
+
+
 @dataclass(frozen=True, slots=True)
 class IfKnown(Constraint):
     """A value of a field that may be unknown, which is no difference."""

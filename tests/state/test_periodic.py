@@ -14,16 +14,17 @@ from hypothesis import strategies as st
 
 from reconciler.config import Config, Offering
 from reconciler.config.periodic import QosLevels
+from reconciler.desired.periodic import terms_of
 from reconciler.providers.base import Allocation, Past
 from reconciler.providers.slurm import kinds
 from reconciler.providers.slurm.account import provision
 from reconciler.providers.slurm.periodic import Reckoned, Thresholds, level, reckoned
 from reconciler.state.diff import diff
-from reconciler.state.facts import Resource
+from reconciler.state.facts import Facts, Resource
 from reconciler.state.model import Desired, Obj
 from reconciler.state.periodic import MONTH, QUARTER, TOTAL, YEAR, Rules, Span, Terms, decay, percent, terms
 from reconciler.state.units import UnitError
-from reconciler.state.values import Refused
+from reconciler.state.values import UNMANAGED, Refused
 
 Amounts = Mapping[str, float]
 NOVEMBER, FOURTH = Span.of(MONTH, date(2026, 11, 21)), Span.of(QUARTER, date(2026, 11, 21))
@@ -329,3 +330,31 @@ def test_a_limit_that_cannot_be_reckoned_frees_nobody_of_the_one_before() -> Non
     past = Past(limits={"grp_tres_mins": frozenset({"cpu"})})
     values = given_to("GrpTRES", Span.of(TOTAL, date(2026, 11, 1)), past)
     assert isinstance(values["grp_tres"], Refused) and "grp_tres_mins" not in values
+
+
+def held(past: Past = NOTHING, *, unruled: str = "", limits: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
+    """The same account where its policy cannot be used, or it has no amounts to reckon with."""
+    about = offering("cluster", cpu=HOUR, mem={**HOUR, "accounting_type": "usage", "limit": 7, "unit_factor": 1})
+    resource = Resource("u", "one", "one", "OK", "a", "p", "c", limits=limits or {}, limits_unsure=bool(unruled))
+    terms_ = None if unruled else of(Rules("policy", limit_type="GrpTRESMins"), {}, {})
+    allocation = Allocation(about, resource, "a", "p", terms=terms_, unruled=unruled, past=past)
+    return provision(allocation, Config(offerings=(about,))).values
+
+
+def test_under_a_policy_that_cannot_be_used_nobody_is_without_a_limit() -> None:
+    values = held(unruled="it is odd", limits={"cpu": 100})
+    assert values["grp_tres_mins"].accepts({"cpu": 9000, "billing": 5}), "what is there holds on"
+    assert values["grp_tres_mins"].target({}) == {"cpu": 6000, "mem": 7}, "a new account gets what was bought"
+    other = held(Past(limits={"max_tres_mins": frozenset({"cpu"})}), unruled="it is odd", limits={"cpu": 100})
+    assert other["grp_tres_mins"] is UNMANAGED and other["fairshare"] is UNMANAGED
+
+
+def test_without_amounts_what_no_policy_concerns_goes_on() -> None:
+    values = held()
+    assert values["grp_tres_mins"].target({"cpu": 9000, "billing": 5}) == {"cpu": 9000, "billing": 5, "mem": 7}
+
+
+def test_a_policy_on_an_offering_that_sells_no_limits_concerns_nothing() -> None:
+    about = offering("cluster", mem={**HOUR, "accounting_type": "usage", "limit": 7})
+    facts = Facts(rules=POLICY, span=NOVEMBER)
+    assert terms_of(about, Resource("u", "one", "one", "OK", "a", "p", "c"), facts) is None

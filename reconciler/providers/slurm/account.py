@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 
 from reconciler.config import BackendSettings, Config
 from reconciler.providers.base import Allocation, Allowance, Provision
@@ -14,6 +15,7 @@ from reconciler.state.periodic import Terms
 from reconciler.state.units import UnitError
 from reconciler.state.values import (
     UNMANAGED,
+    AtFirst,
     AtLeast,
     Constraint,
     Except,
@@ -38,8 +40,8 @@ def provision(allocation: Allocation, config: Config) -> Provision:
         return _periodic(allocation, terms, config)
     wanted, notes = limits.of_resource(allocation.offering, resource) if allocation.limited else (UNMANAGED, [])
     held = terms is not None or bool(allocation.unruled)
-    if held and not isinstance(wanted, Refused):  # what a policy set holds on until it can be reckoned again
-        wanted = UNMANAGED
+    if held and not isinstance(wanted, Refused):
+        wanted = _held(allocation)
     values = {
         "grp_tres_mins": wanted,
         **({} if held or resource.limits_unsure else _cleared(allocation, MINUTES)),
@@ -48,6 +50,22 @@ def provision(allocation: Allocation, config: Config) -> Provision:
     }
     how = () if wanted is UNMANAGED else _arithmetic(allocation)
     return Provision(values, tuple(how), tuple(notes), squeezed=resource.paused or resource.downscaled)
+
+
+def _held(allocation: Allocation) -> Wanted:
+    """What a policy set holds on until it can be reckoned again; an account that has no limit yet is not left without.
+
+    What no policy concerns goes on.
+    """
+    offering, ours = allocation.offering, {f: n for f, n in allocation.past.limits.items() if n and f != MINUTES}
+    resource = replace(allocation.resource, limits_unsure=False)
+    sold = [n for n, c in offering.backend_components.items() if c.accounting_type == "limit"]
+    plain = limits.of_resource(offering, resource, without=() if allocation.unruled else sold)[0]
+    whole = plain.wanted if isinstance(plain, Refused) else plain
+    numbers = numbers_of(whole.wanted if isinstance(whole, Except) else whole)
+    if allocation.unruled:
+        return UNMANAGED if ours or not numbers else AtFirst(numbers)
+    return Within(numbers, frozenset(numbers)) if numbers else UNMANAGED
 
 
 def _periodic(allocation: Allocation, terms: Terms, config: Config) -> Provision:

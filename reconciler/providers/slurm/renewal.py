@@ -46,7 +46,7 @@ def look(
     The answer: by account whose counters are of an earlier one, what it used in this period.
     """
     unclear: dict[date, list[_Open]] = defaultdict(list)
-    below = _below(reading.state)
+    below: Callable[[str], list[str]] | None = None  # only asked for where memory is no help
     for allocation in allocations:
         address = kinds.account(allocation.account)
         wanted, present = desired.objects.get(address), reading.state.get(address)
@@ -57,6 +57,7 @@ def look(
         if past.renewed == span or (past.counted is not None and not any(past.counted.values())):
             _set(reading, address, span)
         elif past.counted is not None:
+            below = below or _below(reading.state)
             family = tuple(below(allocation.account))
             unclear[terms.span.start].append(_Open(address, allocation, span, past.counted, family))
     found: dict[str, Mapping[str, int]] = {}
